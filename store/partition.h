@@ -1,0 +1,158 @@
+/*
+ * store/partition: one log of messages.
+ *
+ * The rest of the program reaches it through five calls: append, wait, find,
+ * range, watch. Offsets are absolute byte positions in the log; a message's
+ * offset is that of its first byte; numbers count messages from 0.
+ *
+ * The visible end is the one rule of reading: every reader stops there, it
+ * only rises, and bytes below it never change and can not be taken back by a
+ * power cut (with flush.sync=os: by a kill).
+ *
+ * A partition's memory lives as long as its topic is held. Callbacks run in
+ * the thread that raised the visible end (an appender, a flusher, the
+ * notifier) with no lock held; they may call anything here, must not block and
+ * should be short.
+ */
+#ifndef STORE_PARTITION_H
+#define STORE_PARTITION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "store/set.h"
+
+struct partition;
+struct segment;
+struct topic;
+
+/* -- append -- */
+
+/*
+ * Appends one set, all of it or nothing; returns when it is in the log, which
+ * is not yet when it is visible (but with flush.sync=os). *offset: where the
+ * set begins. Blocks on disk I/O only.
+ *
+ * -ENOSPC, -EDQUOT: nothing was appended, the partition goes on.
+ * -EMSGSIZE: a message or the set is over its limit. -EINVAL: a value with a
+ * newline and values=lines. -EIO: this append failed and could not be undone.
+ * ERR_FAILED: the partition had failed before. ERR_STOPPING.
+ */
+int partition_append(struct partition *part, struct set *set, uint64_t *offset,
+                     struct err *err) MUST_CHECK;
+
+/* -- wait and watch -- */
+
+struct waiter {
+    /* Called once. rc: 0; -EIO (the partition failed); ERR_STOPPING. The waiter
+     * is the caller's again when this is called. */
+    void (*done)(struct waiter *w, int rc);
+    uint64_t end;
+    int rc;
+    bool durable; /* inside: until the disk has it, not only readers */
+    bool queued;  /* inside */
+    struct waiter *next, *prev;
+};
+
+enum wait_for {
+    WAIT_VISIBLE, /* what close(2) waits for */
+    WAIT_DURABLE, /* what fsync(2) waits for: with flush.sync=os too */
+};
+
+/* Has everything below `end` flushed now, and calls w->done then (maybe before
+ * this returns). w->done must be set. */
+void partition_wait(struct partition *part, uint64_t end, enum wait_for what, struct waiter *w);
+
+/* Calls w->done once the visible end is >= end, without hastening any flush. */
+void partition_watch(struct partition *part, uint64_t end, struct waiter *w);
+
+/* Takes back a wait or watch. True: w->done has not been and will not be
+ * called. False: it was, or is just being. */
+bool partition_cancel(struct partition *part, struct waiter *w);
+
+/* -- where things are -- */
+
+uint64_t partition_end(const struct partition *part);         /* appended */
+uint64_t partition_visible_end(const struct partition *part); /* readable */
+uint64_t partition_first(struct partition *part);             /* oldest kept offset */
+uint32_t partition_index(const struct partition *part);
+struct topic *partition_topic(const struct partition *part);
+bool partition_failed(const struct partition *part);
+
+struct partition_stat {
+    uint64_t first, sealed_end, visible_end; /* offsets */
+    uint64_t messages;                       /* from first to visible_end */
+    uint64_t last_ms;                        /* last visible append; 0 = none */
+    uint64_t damaged_messages;               /* known damage, as runs and messages */
+    uint32_t damaged_runs;
+    bool failed;
+    const char *why; /* it failed; a sentence that lives as long as the topic */
+};
+int partition_stat(struct partition *part, struct partition_stat *st) MUST_CHECK;
+
+/* 0: `offset` begins a message, or is the visible end. ERR_NOT_A_BOUNDARY,
+ * ERR_OUT_OF_RANGE (above the visible end), ERR_GONE (below the first), -EIO. */
+int partition_find(struct partition *part, uint64_t offset) MUST_CHECK;
+/* The offset of message `number`; ERR_OUT_OF_RANGE, ERR_GONE. */
+int partition_find_number(struct partition *part, uint64_t number, uint64_t *offset) MUST_CHECK;
+/* The first message appended at or after time_ms; the visible end where all
+ * are older. */
+int partition_find_time(struct partition *part, uint64_t time_ms, uint64_t *offset) MUST_CHECK;
+
+/* -- reading -- */
+
+/* Bytes of one segment. Holds the segment (and, if removed, its disk space)
+ * until range_release(). */
+struct range {
+    struct segment *seg;
+    uint64_t offset;   /* of the first byte */
+    uint64_t len;      /* 0 = nothing visible there (yet) */
+    int fd;            /* of its .log ... */
+    uint64_t pos;      /* ... where the bytes stand */
+    const char *bytes; /* the same, mapped; NULL where this disk has no mapping.
+                        * Only for writev(2) (EFAULT -> EIO), never to be read
+                        * by the program itself: a truncated file is SIGBUS. */
+};
+void range_release(struct range *r);
+
+/* The visible bytes from `offset`, at most max_bytes and to the end of the
+ * segment that holds them. Any offset goes, message boundary or not. ERR_GONE
+ * below the first, ERR_OUT_OF_RANGE above the visible end. */
+int partition_range(struct partition *part, uint64_t offset, uint64_t max_bytes,
+                    struct range *out) MUST_CHECK;
+
+/* Whole messages from the boundary `offset` on, for readers of messages:
+ * known damage is skipped (out->offset is then above `offset`) and counted in
+ * *skipped. About max_bytes, but at least one message where one is visible.
+ * out->len 0: nothing more is visible; out->offset is where to go on. */
+int partition_messages(struct partition *part, uint64_t offset, uint64_t max_bytes,
+                       struct range *out, uint64_t *skipped) MUST_CHECK;
+
+/* -- segments -- */
+
+struct segment_stat {
+    uint64_t base;          /* offset of its first byte: its name */
+    uint64_t visible_bytes; /* its size, for readers */
+    uint64_t disk_bytes;    /* allocated for .log */
+    uint64_t last_ms;       /* last visible append in it; its making if none */
+    bool sealed;            /* has a successor: never changes again */
+};
+
+/* The first segment with base >= from. -ENOENT: there is none. */
+int partition_segment_next(struct partition *part, uint64_t from,
+                           struct segment_stat *st) MUST_CHECK;
+
+/* The segment with that base, held: it stays readable after retention removed
+ * it, until segment_release(). -ENOENT. */
+int partition_segment_hold(struct partition *part, uint64_t base, struct segment **seg) MUST_CHECK;
+void segment_release(struct segment *seg);
+int segment_get_stat(struct segment *seg, struct segment_stat *st) MUST_CHECK;
+int segment_log_fd(const struct segment *seg); /* read-write; while held */
+/* As partition_range, positions counted from the segment's first byte; beyond
+ * what is visible: len 0. */
+int segment_range(struct segment *seg, uint64_t pos, uint64_t max_bytes,
+                  struct range *out) MUST_CHECK;
+
+#endif

@@ -1,0 +1,136 @@
+/*
+ * store/store: the segment store, as the rest of the program sees it.
+ *
+ * A store is a directory of topics; a topic has partitions; a partition is a
+ * log of messages addressed by byte offset. This header and set.h,
+ * topicconf.h, partition.h are the whole interface; the other headers of
+ * store/ are its inside.
+ *
+ * Threads: every call may be made from any thread unless it says otherwise.
+ * With options.threads the store runs its own: the flusher (writes the commit
+ * journal), the direct flusher (fsyncs segment files, checkpoints), and the
+ * notifier (completes waiters in bulk). Without, store_work() does their work
+ * in the caller's thread: tests are deterministic that way.
+ *
+ * Locks, in the order in which they may be taken: store.topics_lock,
+ * topic.change_lock, partition.append_lock, partition.lock, flusher.lock.
+ * Callbacks are called with none of them held.
+ *
+ * On-disk format: docs/on-disk-format.md.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/fileio.h"
+#include "store/partition.h"
+#include "store/set.h"
+#include "store/topicconf.h"
+
+struct store;
+struct topic;
+
+#define TOPIC_NAME_MAX 249
+
+struct store_options {
+    struct fileio *io;                 /* borrowed; outlives the store */
+    const char *name;                  /* of the store, for sentences ("./data") */
+    uint64_t (*wall_ms)(void *arg);    /* NULL = the system's clock */
+    void *clock_arg;
+    bool threads;
+    uint32_t broker;                   /* this broker's id; 0 = 1 */
+    uint64_t journal_bytes;            /* both files together; 0 = 128 MiB */
+    uint64_t journal_part_bytes;       /* above this a partition goes direct; 0 = 256 KiB */
+    struct topic_config topic_default; /* for new topics; all zero = topic_config_default */
+    uint64_t random_seed;              /* tests: UUIDs and salts from it; 0 = getrandom */
+    const char *boot_id;               /* tests; NULL = the kernel's */
+};
+
+/*
+ * Opens the store, making it where the directory is empty, recovering it where
+ * it was not stopped cleanly.
+ *
+ * ERR_LOCKED, ERR_NOT_A_STORE, ERR_NEWER_FORMAT, -EROFS, -ENOSPC, other -errno:
+ * err has the sentence. What recovery found and did is logged and in
+ * store_status().
+ */
+int store_open(struct store **out, const struct store_options *options, struct err *err) MUST_CHECK;
+
+/*
+ * Clean stop: flushes everything, writes .clean, ends the threads, frees. All
+ * references to topics and segments must have been put back. Waiters that are
+ * left are completed with ERR_STOPPING before. Returns what kept .clean from
+ * being written, if anything; the store is closed in any case.
+ */
+int store_close(struct store *store, struct err *err) MUST_CHECK;
+
+/* Ends the store as a kill would: no word to the disk. For tests. */
+void store_abandon(struct store *store);
+
+/* Completes every waiter and watcher with ERR_STOPPING and refuses new appends
+ * with it: the first step of a stop, so that nobody is left waiting. */
+void store_stop_waiting(struct store *store);
+
+/* Without threads: does one round of what they would do. True if there was
+ * anything to do. `now` as if every flush.ms had passed. */
+bool store_work(struct store *store, bool now);
+
+/* Text for people: one `key: value` line each. */
+int store_status(struct store *store, struct buf *out) MUST_CHECK;
+
+uint64_t store_wall_ms(struct store *store);
+
+/* -- topics -- */
+
+/* True for [A-Za-z0-9._-]{1,249} without a leading "." or "-". */
+bool topic_name_valid(const char *name);
+
+/* Makes a topic, durably: it is there after a power cut once this returned 0.
+ * conf NULL = the defaults. *out, if wanted, is counted.
+ * -EEXIST, -EINVAL (name or settings), -ENOSPC. */
+int store_topic_create(struct store *store, const char *name, const struct topic_config *conf,
+                       struct topic **out, struct err *err) MUST_CHECK;
+
+/* Removes a topic that has never had a message, durably. -ENOTEMPTY, -ENOENT. */
+int store_topic_remove(struct store *store, const char *name, struct err *err) MUST_CHECK;
+
+/* Counted; NULL where there is none. */
+struct topic *store_topic_find(struct store *store, const char *name);
+/* The topic with the least number > after (start with 0). Counted, NULL at the end. */
+struct topic *store_topic_next(struct store *store, uint32_t after);
+uint32_t store_topic_count(struct store *store);
+struct topic *topic_get(struct topic *topic);
+void topic_put(struct topic *topic);
+
+const char *topic_name(const struct topic *topic);
+uint32_t topic_number(const struct topic *topic); /* never reused, >= 16 */
+const char *topic_id(const struct topic *topic);  /* UUID text */
+uint64_t topic_made_ms(const struct topic *topic); /* when it was made or first seen */
+bool topic_removed(const struct topic *topic);
+
+/* The settings now; valid for as long as the topic is held. */
+const struct topic_config *topic_config(const struct topic *topic);
+
+/* Applies lines of settings as a whole, durably, before it returns. */
+int topic_configure(struct topic *topic, const char *text, size_t len, struct err *err) MUST_CHECK;
+
+/* The text of .config as it would be read: id, number, partitions, settings. */
+int topic_config_text(struct topic *topic, struct buf *out) MUST_CHECK;
+
+/* chmod, chown; -1 leaves one as it is. */
+int topic_set_access(struct topic *topic, int64_t mode, int64_t uid, int64_t gid,
+                     struct err *err) MUST_CHECK;
+
+uint32_t topic_partition_count(const struct topic *topic);
+/* NULL where there is none. Lives as long as the topic is held. */
+struct partition *topic_partition(const struct topic *topic, uint32_t index);
+/* The next one in turn for a set without a key, failed ones left out; NULL if
+ * all have failed. */
+struct partition *topic_partition_in_turn(struct topic *topic);
+
+#endif
