@@ -46,7 +46,9 @@ fixed_addresses=()
 
 stop_all()
 {
-    local file
+    local file workers
+    mapfile -t workers < <(jobs -p)
+    ((${#workers[@]} > 0)) && kill -KILL "${workers[@]}" 2>/dev/null
     for file in "$work"/*/session; do
         [[ -e $file ]] && kill -KILL -- "-$(<"$file")" 2>/dev/null
     done
