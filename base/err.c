@@ -48,7 +48,7 @@ int err_prefix(struct err *err, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     used = strlen(text);
-    snprintf(text + used, sizeof text - used, ": %s", err->text);
+    snprintf(text + used, sizeof text - used, ": %.*s", (int)(sizeof text - used - 3), err->text);
     memcpy(err->text, text, sizeof text);
     return err->code;
 }

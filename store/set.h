@@ -48,7 +48,6 @@ struct set {
     /* The line that is not ended yet. */
     uint32_t open_bytes;
     uint32_t open_crc;
-    size_t open_iov; /* iov_count when it began */
 };
 
 struct header {
