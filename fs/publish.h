@@ -31,55 +31,22 @@
 #ifndef FS_PUBLISH_H
 #define FS_PUBLISH_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "fs/publish_wait.h"
 #include "store/store.h"
 
 struct publisher;
-struct publish_wait;
-
-/* One partition's share of a wait. */
-struct publish_part {
-    struct waiter waiter;
-    struct publish_wait *wait;
-    struct partition *part;
-    uint64_t end;
-};
-
-/*
- * Somebody who waits for a flush. Set `done` and pass it to one of the calls
- * below; its memory belongs to this module until done is called or
- * publish_cancel() returned true, then to the caller again (done may free it,
- * if no publish_cancel() of it is running).
- *
- * done: called exactly once, before the call that was given it returns or
- * later in a thread of the store, with no lock held; must not block. rc: 0,
- * -EIO, ERR_STOPPING, -ENOMEM, -EINTR (see publish_cancel). It keeps the topic,
- * not the publisher.
- */
-struct publish_wait {
-    void (*done)(struct publish_wait *w, int rc);
-    /* inside */
-    pthread_mutex_t lock; /* while the parts are handed to the store, or taken back */
-    struct topic *topic;
-    struct publish_part *parts; /* &one, or allocated */
-    struct publish_part one;
-    size_t count;
-    _Atomic size_t left; /* parts not done, and one while they are handed over */
-    _Atomic int rc;      /* the first failure */
-};
-
 /* partition -1: the topic's own publish file. Holds the topic.
  * -ENOENT: no such partition. -ENOMEM. */
 int publisher_open(struct publisher **out, struct topic *topic, int64_t partition) MUST_CHECK;
 
 /* The last close: publishes the rest, a failure is logged; frees. Waits that
- * are under way go on. */
+ * are under way go on: they hold the topic, not the publisher. */
 void publisher_release(struct publisher *p);
 
 /* See above. -EMSGSIZE, -ENOSPC, -EDQUOT, -EIO, ERR_FAILED, ERR_STOPPING, -ENOMEM. */
@@ -95,19 +62,9 @@ void publisher_flush(struct publisher *p, struct publish_wait *w);
 
 /* For fsync(2): waits until everything that anyone had published to this file
  * is durable; of a topic's file: in all its partitions. -EIO for as long as
- * any of it could not be flushed. */
+ * any of it could not be flushed. publish_sync() is the same for a handle opened
+ * for reading only. */
 void publisher_sync(struct publisher *p, struct publish_wait *w);
-
-/* The same for a handle opened for reading only. partition as publisher_open(). */
-void publish_sync(struct topic *topic, int64_t partition, struct publish_wait *w);
-
-/*
- * Takes a wait back (the caller was interrupted). True: done has not been and
- * will not be called. False: it was called, or is just being or about to be,
- * with -EINTR unless it had its answer. May run beside the call that began the
- * wait, not after done gave the memory back.
- */
-bool publish_cancel(struct publish_wait *w);
 
 /* Publishes the unfinished rest as a message of its own (at SIGTERM). The
  * handle goes on. On failure the rest is still held. */
