@@ -25,8 +25,8 @@ int control_offsets_text(struct topic *topic, struct buf *out)
 
         rc = partition_stat(topic_partition(topic, i), &st);
         if (rc == 0)
-            rc = buf_printf(out, "%" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
-                            i, st.first, st.sealed_end, st.visible_end, st.messages);
+            rc = buf_printf(out, "%" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", i,
+                            st.first, st.sealed_end, st.visible_end, st.messages);
     }
     return rc;
 }
@@ -78,8 +78,8 @@ static int take(struct control *c, const char *text, size_t len)
     if (len > CONTROL_TEXT_MAX || c->text.len + len > CONTROL_TEXT_MAX) {
         struct err err;
 
-        rc = err_set(&err, -EINVAL, "%s/.config: more than %zu bytes at once",
-                     topic_name(c->topic), CONTROL_TEXT_MAX);
+        rc = err_set(&err, -EINVAL, "%s/.config: more than %zu bytes at once", topic_name(c->topic),
+                     CONTROL_TEXT_MAX);
         return say(c, rc, &err);
     }
     rc = buf_add(&c->text, text, len);
