@@ -52,6 +52,7 @@ struct waiter {
     uint64_t end;
     int rc;
     bool durable; /* inside: until the disk has it, not only readers */
+    bool hurried; /* inside: a wait, not a watch */
     bool queued;  /* inside */
     struct waiter *next, *prev;
 };

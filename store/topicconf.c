@@ -42,7 +42,7 @@ static const struct setting {
     {"partitions", AT(partitions), NUMBER, 1, 100000, {0}, "partitions", "how many; may rise"},
     {"values", AT(values_any), CHOICE, 0, 1, {"lines", "any"}, NULL,
      "lines: a value has no newline, so a line is a message; any: all bytes"},
-    {"segment.bytes", AT(segment_bytes), NUMBER, 65536, SEGMENT_MAX, {0}, "bytes",
+    {"segment.bytes", AT(segment_bytes), NUMBER, 8192, SEGMENT_MAX, {0}, "bytes",
      "a segment's files stay below this"},
     {"segment.ms", AT(segment_ms), NUMBER, 1000, 4000000000, {0}, "milliseconds",
      "a segment older than this is sealed at the next append"},

@@ -1,0 +1,452 @@
+/*
+ * store/flush: what is due, and flushing it through the journal. See flush.h.
+ *
+ * A partition with something to flush is in exactly one place: in the heap (by
+ * the time it is due), or busy in a flush. When a flush of it ends, what was
+ * appended or asked for meanwhile decides where it goes.
+ */
+#include "store/flush.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/diag.h"
+#include "store/inside.h"
+
+#define BULK_BYTES ((uint64_t)8 << 20) /* so much is due at once: direct flushes go in such steps */
+
+/* -- the heap (flusher.lock) -- */
+
+static void heap_put(struct flusher *fl, size_t at, struct partition *part)
+{
+    fl->heap[at] = part;
+    part->flush.heap_at = at;
+}
+
+static void heap_up(struct flusher *fl, size_t at, struct partition *part)
+{
+    while (at > 0 && fl->heap[(at - 1) / 2]->flush.due_us > part->flush.due_us) {
+        heap_put(fl, at, fl->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    heap_put(fl, at, part);
+}
+
+static void heap_down(struct flusher *fl, size_t at, struct partition *part)
+{
+    for (;;) {
+        size_t child = 2 * at + 1;
+
+        if (child >= fl->heap_count)
+            break;
+        if (child + 1 < fl->heap_count &&
+            fl->heap[child + 1]->flush.due_us < fl->heap[child]->flush.due_us)
+            child++;
+        if (fl->heap[child]->flush.due_us >= part->flush.due_us)
+            break;
+        heap_put(fl, at, fl->heap[child]);
+        at = child;
+    }
+    heap_put(fl, at, part);
+}
+
+/* There is room for every partition: see topic_add_partitions(). */
+void flush_due(struct flusher *fl, struct partition *part, uint64_t due_us)
+{
+    if (part->flush.due_us != NOT_DUE && part->flush.due_us <= due_us)
+        return;
+    if (part->flush.due_us == NOT_DUE)
+        part->flush.heap_at = fl->heap_count++;
+    part->flush.due_us = due_us;
+    heap_up(fl, part->flush.heap_at, part);
+    if (fl->heap[0] == part)
+        pthread_cond_signal(&fl->due);
+}
+
+void flush_not_due(struct flusher *fl, struct partition *part)
+{
+    size_t at = part->flush.heap_at;
+    struct partition *last;
+
+    if (part->flush.due_us == NOT_DUE)
+        return;
+    part->flush.due_us = NOT_DUE;
+    last = fl->heap[--fl->heap_count];
+    if (last == part)
+        return;
+    if (at > 0 && fl->heap[(at - 1) / 2]->flush.due_us > last->flush.due_us)
+        heap_up(fl, at, last);
+    else
+        heap_down(fl, at, last);
+}
+
+/* Says when the partition is due next; it is not busy. */
+static void schedule(struct flusher *fl, struct partition *part)
+{
+    const struct topic_config *conf = topic_config(part->topic);
+    uint64_t messages = part->appended.number - part->visible.number;
+
+    if (atomic_load(&part->failed))
+        return;
+    if (part->flush.want_durable || flush_hurried(part)) {
+        flush_due(fl, part, clock_mono_us());
+    } else if (messages > 0) {
+        bool now = messages >= conf->flush_messages ||
+                   part->appended.offset - part->visible.offset >= BULK_BYTES;
+
+        if (now || part->flush.due_us == NOT_DUE)
+            flush_due(fl, part, clock_mono_us() + (now ? 0 : conf->flush_ms * 1000));
+    }
+}
+
+void flusher_appended(struct partition *part, const struct mark *at)
+{
+    struct flusher *fl = &part->store->flusher;
+    struct waiter *list = NULL;
+
+    pthread_mutex_lock(&fl->lock);
+    part->appended = *at;
+    atomic_store_explicit(&part->end, at->offset, memory_order_release);
+    if (topic_config(part->topic)->flush_os) {
+        part->visible = *at;
+        atomic_store_explicit(&part->visible_end, at->offset, memory_order_release);
+        if (part->flush.waiters)
+            flush_take_waiters(part, 0, &list);
+    } else if (!part->flush.busy) {
+        schedule(fl, part);
+    }
+    pthread_mutex_unlock(&fl->lock);
+    flush_tell(fl, list);
+}
+
+bool flush_job_add(struct flush_jobs *jobs, struct partition *part)
+{
+    if (jobs->count == jobs->room) {
+        size_t room = jobs->room ? jobs->room * 2 : 64;
+        struct flush_job *job = realloc(jobs->job, room * sizeof *job);
+
+        if (!job)
+            return false;
+        jobs->job = job;
+        jobs->room = room;
+    }
+    jobs->job[jobs->count++] = (struct flush_job){
+        .part = part,
+        .from = part->visible,
+        .to = part->appended,
+        .new_names = part->new_names,
+    };
+    part->new_names = false;
+    return true;
+}
+
+void flush_finish(struct flusher *fl, struct flush_job *job, size_t n, bool direct)
+{
+    struct waiter *list = NULL;
+
+    pthread_mutex_lock(&fl->lock);
+    for (size_t i = 0; i < n; i++) {
+        struct partition *part = job[i].part;
+
+        part->flush.busy = part->flush.claimed = false;
+        if (job[i].rc == 0 && !atomic_load(&part->failed)) {
+            if (direct && part->durable.offset <= job[i].to.offset)
+                part->durable = job[i].to;
+            if (part->visible.offset <= job[i].to.offset)
+                part->visible = job[i].to;
+            atomic_store_explicit(&part->visible_end, part->visible.offset, memory_order_release);
+            flush_take_waiters(part, 0, &list);
+            schedule(fl, part);
+        } else {
+            flush_take_waiters(part, -EIO, &list);
+        }
+    }
+    pthread_cond_broadcast(&fl->idle);
+    pthread_mutex_unlock(&fl->lock);
+    flush_tell(fl, list);
+}
+
+/* -- a flush through the journal -- */
+
+static bool must_go_direct(const struct flusher *fl, const struct partition *part, uint64_t size)
+{
+    return part->flush.want_durable || fl->store->journal.dead ||
+           topic_config(part->topic)->flush_os || size > fl->store->options.journal_part_bytes ||
+           size > JOURNAL_RECORD_MAX - JOURNAL_RECORD_BYTES;
+}
+
+/* Takes what is due out of the heap: into the batch, at most a record full, or
+ * to the direct thread. Returns the bytes of the batch. */
+static size_t collect(struct flusher *fl, uint64_t now_us, bool *any)
+{
+    size_t bytes = JOURNAL_RECORD_BYTES;
+
+    fl->batch.count = 0;
+    while (fl->heap_count > 0 && fl->heap[0]->flush.due_us <= now_us) {
+        struct partition *part = fl->heap[0];
+        uint64_t size = journal_part_size(part, &part->visible, &part->appended);
+
+        if (must_go_direct(fl, part, size)) {
+            flush_not_due(fl, part);
+            part->flush.busy = true;
+            flush_push_direct(fl, part);
+            *any = true;
+            continue;
+        }
+        if (part->appended.offset > part->visible.offset) {
+            if (bytes + size > JOURNAL_RECORD_MAX || !flush_job_add(&fl->batch, part))
+                break;
+            bytes += size;
+            part->flush.busy = true;
+            *any = true;
+        }
+        flush_not_due(fl, part);
+    }
+    return bytes;
+}
+
+static void batch_goes_direct(struct flusher *fl)
+{
+    pthread_mutex_lock(&fl->lock);
+    for (size_t i = 0; i < fl->batch.count; i++) {
+        fl->batch.job[i].part->new_names |= fl->batch.job[i].new_names;
+        flush_push_direct(fl, fl->batch.job[i].part);
+    }
+    pthread_mutex_unlock(&fl->lock);
+}
+
+/* A record must not speak of a file whose name a power cut could take. */
+static int sync_names(struct partition *part, struct err *err)
+{
+    struct fileio *io = part->store->io;
+    char dir[STORE_PATH_MAX];
+    int rc;
+
+    path_of_partition(dir, part->topic->name, part->index);
+    rc = io->ops->sync_dir(io, dir);
+    return rc < 0 ? err_set(err, rc, "fsync of its directory: %s", err_sentence(rc)) : 0;
+}
+
+/* A partition whose bytes could not be read back has failed; the rest of the
+ * batch goes on without it. */
+static void build_record(struct flusher *fl)
+{
+    struct journal *j = &fl->store->journal;
+    size_t kept = 0;
+
+    journal_start(j);
+    for (size_t i = 0; i < fl->batch.count; i++) {
+        struct flush_job *job = &fl->batch.job[i];
+        struct err err;
+
+        job->rc = job->new_names ? sync_names(job->part, &err) : 0;
+        if (job->rc == 0)
+            job->rc = journal_add(j, job->part, &job->from, &job->to, &err);
+        if (job->rc < 0) {
+            partition_fail(job->part, job->rc, "flush: %s", err.text);
+            flush_finish(fl, job, 1, false);
+        } else {
+            fl->batch.job[kept++] = *job;
+        }
+    }
+    fl->batch.count = kept;
+}
+
+/* One round of the flush thread. True if there was anything to do. */
+static bool journal_round(struct flusher *fl, uint64_t now_us)
+{
+    struct journal *j = &fl->store->journal;
+    struct err err;
+    bool any = false;
+    size_t bytes;
+    int rc;
+
+    pthread_mutex_lock(&fl->lock);
+    bytes = collect(fl, now_us, &any);
+    pthread_mutex_unlock(&fl->lock);
+    if (fl->batch.count == 0)
+        return any;
+    if (!journal_ready(j, bytes)) {
+        batch_goes_direct(fl);
+        return true;
+    }
+    build_record(fl);
+    if (fl->batch.count == 0)
+        return true;
+    rc = journal_write(j, &err);
+    if (rc < 0) {
+        if (rc != -ENOSPC && rc != -EDQUOT)
+            diag_say("%s; flushing without it until the next start", err.text);
+        batch_goes_direct(fl);
+        return true;
+    }
+    fl->journal_flushes++;
+    flush_finish(fl, fl->batch.job, fl->batch.count, false);
+    return true;
+}
+
+/* -- claims -- */
+
+void flusher_claim(struct partition *part)
+{
+    struct flusher *fl = &part->store->flusher;
+
+    pthread_mutex_lock(&fl->lock);
+    while (part->flush.busy || part->flush.checkpointing)
+        pthread_cond_wait(&fl->idle, &fl->lock);
+    flush_not_due(fl, part);
+    part->flush.busy = part->flush.claimed = true;
+    pthread_mutex_unlock(&fl->lock);
+}
+
+void flusher_unclaim(struct partition *part)
+{
+    struct flusher *fl = &part->store->flusher;
+
+    pthread_mutex_lock(&fl->lock);
+    part->flush.busy = part->flush.claimed = false;
+    schedule(fl, part);
+    pthread_cond_broadcast(&fl->idle);
+    pthread_mutex_unlock(&fl->lock);
+}
+
+/* -- threads -- */
+
+static void wait_until_due(struct flusher *fl, uint64_t due_us)
+{
+    struct timespec ts = {(time_t)(due_us / 1000000), (long)(due_us % 1000000) * 1000};
+
+    if (due_us == NOT_DUE)
+        pthread_cond_wait(&fl->due, &fl->lock);
+    else
+        pthread_cond_timedwait(&fl->due, &fl->lock, &ts);
+}
+
+static void *flush_thread(void *arg)
+{
+    struct flusher *fl = arg;
+
+    pthread_mutex_lock(&fl->lock);
+    while (!fl->stop) {
+        uint64_t due_us = fl->heap_count > 0 ? fl->heap[0]->flush.due_us : NOT_DUE;
+
+        if (due_us > clock_mono_us()) {
+            wait_until_due(fl, due_us);
+            continue;
+        }
+        pthread_mutex_unlock(&fl->lock);
+        journal_round(fl, clock_mono_us());
+        pthread_mutex_lock(&fl->lock);
+    }
+    pthread_mutex_unlock(&fl->lock);
+    return NULL;
+}
+
+static void *direct_thread(void *arg)
+{
+    struct flusher *fl = arg;
+
+    pthread_mutex_lock(&fl->lock);
+    while (!fl->stop) {
+        pthread_mutex_unlock(&fl->lock);
+        bool any = flush_direct_round(fl) || flush_checkpoint_round(fl);
+        pthread_mutex_lock(&fl->lock);
+        if (!any && !fl->stop && !fl->direct_head && fl->checkpoint < 0)
+            pthread_cond_wait(&fl->direct, &fl->lock);
+        else if (!any && !fl->stop && !fl->direct_head)
+            pthread_cond_wait(&fl->idle, &fl->lock); /* a roll holds what is left */
+    }
+    pthread_mutex_unlock(&fl->lock);
+    return NULL;
+}
+
+static void *notify_thread(void *arg)
+{
+    struct flusher *fl = arg;
+
+    pthread_mutex_lock(&fl->lock);
+    while (!fl->stop || fl->notice_head) {
+        if (!fl->notice_head) {
+            pthread_cond_wait(&fl->notices, &fl->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&fl->lock);
+        flush_notify_round(fl);
+        pthread_mutex_lock(&fl->lock);
+    }
+    pthread_mutex_unlock(&fl->lock);
+    return NULL;
+}
+
+bool flusher_work(struct flusher *fl, bool now)
+{
+    bool any = journal_round(fl, now ? NOT_DUE - 1 : clock_mono_us());
+
+    any |= flush_direct_round(fl);
+    any |= flush_checkpoint_round(fl);
+    return any | flush_notify_round(fl);
+}
+
+int flusher_init(struct flusher *fl, struct store *store)
+{
+    pthread_condattr_t attr;
+
+    fl->store = store;
+    fl->checkpoint = -1;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&fl->lock, NULL);
+    pthread_cond_init(&fl->due, &attr);
+    pthread_cond_init(&fl->direct, &attr);
+    pthread_cond_init(&fl->idle, &attr);
+    pthread_cond_init(&fl->notices, &attr);
+    pthread_condattr_destroy(&attr);
+    return 0;
+}
+
+int flusher_start(struct flusher *fl, struct err *err)
+{
+    static void *(*const body[3])(void *) = {flush_thread, direct_thread, notify_thread};
+    static const char *const name[3] = {"flush", "direct", "notify"};
+
+    for (int i = 0; i < 3; i++) {
+        int rc = pthread_create(&fl->thread[i], NULL, body[i], fl);
+
+        if (rc != 0)
+            return err_set(err, -rc, "cannot start a thread: %s", strerror(rc));
+        pthread_setname_np(fl->thread[i], name[i]);
+        fl->threads++;
+    }
+    return 0;
+}
+
+void flusher_stop(struct flusher *fl)
+{
+    unsigned threads = fl->threads;
+
+    pthread_mutex_lock(&fl->lock);
+    fl->stop = true;
+    pthread_cond_broadcast(&fl->due);
+    pthread_cond_broadcast(&fl->direct);
+    pthread_cond_broadcast(&fl->idle);
+    pthread_cond_broadcast(&fl->notices);
+    pthread_mutex_unlock(&fl->lock);
+    for (unsigned i = 0; i < threads; i++)
+        pthread_join(fl->thread[i], NULL);
+    fl->threads = 0;
+}
+
+void flusher_release(struct flusher *fl)
+{
+    pthread_mutex_destroy(&fl->lock);
+    pthread_cond_destroy(&fl->due);
+    pthread_cond_destroy(&fl->direct);
+    pthread_cond_destroy(&fl->idle);
+    pthread_cond_destroy(&fl->notices);
+    free(fl->heap);
+    free(fl->batch.job);
+    free(fl->jobs.job);
+}

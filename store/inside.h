@@ -1,0 +1,171 @@
+/*
+ * store/inside: the structures that the files of store/ share. Not for others.
+ *
+ * A message goes through three marks, each of which only rises (but for a
+ * failed append, which never reached the first):
+ *
+ *     durable <= visible <= appended        (flush.sync=disk)
+ *     durable <= visible =  appended        (flush.sync=os)
+ *
+ * appended: in the files' page cache. visible: a completed flush covers it,
+ * by the journal or direct: readers stop here. durable: a direct flush covers
+ * it, so the segment's own files have it and its slot may say so. All three
+ * always stand at the end of a set, and all of what is above `durable` is in
+ * the newest segment: rolling flushes first.
+ *
+ * Locks, outer before inner: store.topics_lock, topic.change_lock,
+ * partition.append_lock, partition.lock, flusher.lock, store.files_lock.
+ */
+#ifndef STORE_INSIDE_H
+#define STORE_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/flush.h"
+#include "store/journal.h"
+#include "store/segment.h"
+#include "store/store.h"
+
+/* Messages that are known to be damaged: the bytes [offset, end). */
+struct damage {
+    uint64_t offset, end;
+    uint64_t messages; /* 0 = unknown: the .idx says nothing about them */
+};
+
+struct append_request;
+
+enum partition_state {
+    PARTITION_CLEAN,  /* .clean vouches for it; its segments are not listed yet */
+    PARTITION_LOADED,
+};
+
+struct partition {
+    struct store *store;
+    struct topic *topic;
+    uint32_t index;
+
+    /* Appending: one leader writes for all who queue. */
+    pthread_mutex_t append_lock;
+    pthread_cond_t append_turn;
+    struct append_request *queue_head, *queue_tail;
+    bool leading;
+
+    pthread_mutex_t lock;
+    enum partition_state state;  /* lock */
+    struct segment **segments;   /* lock; ascending by base; the last is the newest */
+    size_t segment_count, segment_room;
+    struct damage *damages; /* lock; ascending */
+    size_t damage_count;
+    bool pinned;    /* lock: the newest segment is used, for what is not durable */
+    bool appending; /* lock: a leader is writing to it */
+
+    _Atomic uint64_t end;         /* appended.offset, for reading without a lock */
+    _Atomic uint64_t visible_end; /* visible.offset, likewise */
+    _Atomic bool failed;
+    char *why; /* set once, before failed */
+
+    struct flush_state flush; /* flusher.lock */
+    struct mark appended, visible, durable;
+    bool new_names; /* flusher.lock: a file was made since the last direct flush */
+};
+
+struct topic {
+    struct store *store;
+    char name[TOPIC_NAME_MAX + 1];
+    char id[37];
+    uint32_t number;
+    uint64_t made_ms;
+    atomic_uint refs;
+    _Atomic bool removed;
+    pthread_mutex_t change_lock; /* one change of settings at a time */
+    /* Replaced as a whole, the old ones kept until the topic goes. */
+    _Atomic(struct topic_config *) config;
+    struct topic_config **old_configs;
+    size_t old_config_count;
+    _Atomic(struct partition **) partitions; /* replaced when it grows, likewise kept */
+    struct partition ***old_partitions;
+    size_t old_partition_count;
+    _Atomic uint32_t partition_count;
+    atomic_uint turn;
+    struct topic *hash_next;
+};
+
+struct store {
+    struct fileio *io;
+    struct store_options options;
+    char *name;
+    uint8_t uuid[16];
+    char uuid_text[37], cluster_text[37];
+    uint64_t incarnation;
+    char nonce[17];
+    uint32_t topics_reserved; /* "topics N" of .format */
+    uint32_t next_topic;
+    int lock_fd, root_fd;
+    char boot_id[40];
+    bool same_boot; /* the last process ran in this boot */
+    uint64_t rng;   /* tests: state of the seeded generator */
+
+    pthread_rwlock_t topics_lock;
+    struct topic **by_number; /* ascending */
+    size_t topic_count, topic_room;
+    struct topic **by_name; /* hash table, a power of two */
+    size_t buckets;
+
+    pthread_mutex_t files_lock;
+    struct segment *idle_head, *idle_tail; /* unused but open, longest unused first */
+    unsigned idle_count, idle_max;
+    unsigned open_segments;
+
+    pthread_mutex_t clean_lock;
+    _Atomic bool clean; /* .clean is there and believed: unlink before the first write */
+
+    struct journal journal;
+    struct flusher flusher;
+    _Atomic bool stopping;
+    _Atomic uint64_t messages_cut, messages_replayed;
+};
+
+/* -- partition.c -- */
+struct partition *partition_new(struct topic *topic, uint32_t index);
+void partition_free(struct partition *part);
+/* Makes the partition's directory `dir` ("T/0", or under a temporary name)
+ * with an empty first segment; nothing is fsynced. */
+int partition_make_files(struct store *store, const char *dir, struct err *err) MUST_CHECK;
+/* Lists the segments where .clean has saved doing so until now. */
+int partition_load(struct partition *part, struct err *err) MUST_CHECK;
+/* Read-only from now on; says why. Returns ERR_FAILED. */
+int partition_fail(struct partition *part, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+struct segment *partition_newest(struct partition *part); /* lock held, or the appender */
+int partition_add_segment(struct partition *part, struct segment *seg) MUST_CHECK; /* lock */
+int partition_add_damage(struct partition *part, uint64_t offset, uint64_t end,
+                         uint64_t messages) MUST_CHECK;
+/* Keeps the newest segment's files open while something of it is not durable. */
+int partition_pin(struct partition *part, struct err *err) MUST_CHECK;
+void partition_unpin(struct partition *part);
+void partition_set_marks(struct partition *part, const struct mark *at); /* all three */
+
+/* -- roll.c -- */
+/* Seals the newest segment and begins the next. The caller is the leader. */
+int partition_roll(struct partition *part, struct err *err) MUST_CHECK;
+int partition_seal_link(struct partition *part, struct segment *seg);
+
+/* -- topic.c -- */
+struct topic *topic_new(struct store *store, const char *name, uint32_t number, const char *id,
+                        const struct topic_config *conf);
+int topic_add_partitions(struct topic *topic, uint32_t count) MUST_CHECK;
+int topic_load(struct store *store, const char *name, struct err *err) MUST_CHECK;
+int store_add_topic(struct store *store, struct topic *topic) MUST_CHECK;
+struct topic *store_topic_by_number(struct store *store, uint32_t number); /* borrowed; at start */
+
+/* -- store.c -- */
+/* The first write after a clean stop: .clean goes first. */
+int store_unclean(struct store *store, struct err *err) MUST_CHECK;
+uint64_t store_random(struct store *store);
+void store_uuid(struct store *store, uint8_t uuid[16], char text[37]);
+int store_write_format(struct store *store) MUST_CHECK;
+
+#endif

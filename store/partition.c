@@ -1,0 +1,223 @@
+/*
+ * store/partition: a partition's memory, its segments' list, its marks.
+ * Appending is in append.c, reading in read.c, what makes visible in flush.c.
+ */
+#include "store/partition.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/diag.h"
+#include "store/inside.h"
+#include "store/recover.h"
+
+struct partition *partition_new(struct topic *topic, uint32_t index)
+{
+    struct partition *part = calloc(1, sizeof *part);
+
+    if (!part)
+        return NULL;
+    part->store = topic->store;
+    part->topic = topic;
+    part->index = index;
+    part->flush.due_us = NOT_DUE;
+    pthread_mutex_init(&part->append_lock, NULL);
+    pthread_cond_init(&part->append_turn, NULL);
+    pthread_mutex_init(&part->lock, NULL);
+    return part;
+}
+
+void partition_free(struct partition *part)
+{
+    if (!part)
+        return;
+    if (part->pinned)
+        segment_unuse(partition_newest(part));
+    for (size_t i = 0; i < part->segment_count; i++)
+        segment_put(part->segments[i]);
+    free(part->segments);
+    free(part->damages);
+    free(part->why);
+    pthread_mutex_destroy(&part->append_lock);
+    pthread_cond_destroy(&part->append_turn);
+    pthread_mutex_destroy(&part->lock);
+    free(part);
+}
+
+int partition_make_files(struct store *store, const char *dir, struct err *err)
+{
+    struct idx_header h = {0, 0, store_wall_ms(store)};
+    uint8_t header[IDX_HEADER_BYTES];
+    char name[STORE_PATH_MAX];
+    struct fileio *io = store->io;
+    int rc = io->ops->mkdir(io, dir);
+    int fd;
+
+    snprintf(name, sizeof name, "%.400s/%020d.log", dir, 0);
+    if (rc == 0) {
+        fd = io->ops->open(io, name, FILEIO_WRITE | FILEIO_CREATE | FILEIO_EXCLUSIVE);
+        rc = fd < 0 ? fd : io->ops->close(io, fd);
+    }
+    if (rc == 0) {
+        snprintf(name, sizeof name, "%.400s/%020d.idx", dir, 0);
+        idx_header_encode(header, &h);
+        fd = io->ops->open(io, name, FILEIO_WRITE | FILEIO_CREATE | FILEIO_EXCLUSIVE);
+        rc = fd < 0 ? fd : fileio_write_bytes(io, fd, header, sizeof header, 0);
+        if (fd >= 0 && rc == 0)
+            rc = io->ops->fdatasync(io, fd);
+        if (fd >= 0)
+            io->ops->close(io, fd);
+    }
+    if (rc == 0)
+        rc = io->ops->sync_dir(io, dir);
+    return rc < 0 ? err_set(err, rc, "%s: %s", dir, err_sentence(rc)) : 0;
+}
+
+int partition_fail(struct partition *part, int code, const char *fmt, ...)
+{
+    char why[256];
+    va_list ap;
+    bool first = false;
+
+    va_start(ap, fmt);
+    vsnprintf(why, sizeof why, fmt, ap);
+    va_end(ap);
+    pthread_mutex_lock(&part->lock);
+    if (!atomic_load(&part->failed) && !part->why) {
+        part->why = strdup(why);
+        first = true;
+        atomic_store(&part->failed, true);
+    }
+    pthread_mutex_unlock(&part->lock);
+    if (first)
+        diag_say("%s/%" PRIu32 ": read-only from now on: %s", part->topic->name, part->index, why);
+    flusher_fail_waiters(part, -EIO);
+    (void)code;
+    return ERR_FAILED;
+}
+
+struct segment *partition_newest(struct partition *part)
+{
+    return part->segment_count > 0 ? part->segments[part->segment_count - 1] : NULL;
+}
+
+int partition_add_segment(struct partition *part, struct segment *seg)
+{
+    if (part->segment_count == part->segment_room) {
+        size_t room = part->segment_room ? part->segment_room * 2 : 2;
+        struct segment **segments = realloc(part->segments, room * sizeof(struct segment *));
+
+        if (!segments)
+            return -ENOMEM;
+        part->segments = segments;
+        part->segment_room = room;
+    }
+    part->segments[part->segment_count++] = seg;
+    return 0;
+}
+
+int partition_add_damage(struct partition *part, uint64_t offset, uint64_t end, uint64_t messages)
+{
+    struct damage *last = part->damage_count > 0 ? &part->damages[part->damage_count - 1] : NULL;
+    struct damage *damages;
+
+    if (last && last->end == offset) {
+        last->end = end;
+        last->messages += messages;
+        return 0;
+    }
+    damages = realloc(part->damages, (part->damage_count + 1) * sizeof *damages);
+    if (!damages)
+        return -ENOMEM;
+    part->damages = damages;
+    damages[part->damage_count++] = (struct damage){offset, end, messages};
+    return 0;
+}
+
+int partition_pin(struct partition *part, struct err *err)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&part->lock);
+    if (!part->pinned) {
+        rc = segment_use(partition_newest(part), err);
+        part->pinned = rc == 0;
+    }
+    part->appending = rc == 0;
+    pthread_mutex_unlock(&part->lock);
+    return rc;
+}
+
+void partition_unpin(struct partition *part)
+{
+    struct flusher *fl = &part->store->flusher;
+    struct segment *seg = NULL;
+
+    pthread_mutex_lock(&part->lock);
+    pthread_mutex_lock(&fl->lock);
+    if (part->pinned && !part->appending && part->durable.offset == part->appended.offset) {
+        part->pinned = false;
+        seg = partition_newest(part);
+    }
+    pthread_mutex_unlock(&fl->lock);
+    pthread_mutex_unlock(&part->lock);
+    if (seg)
+        segment_unuse(seg);
+}
+
+void partition_set_marks(struct partition *part, const struct mark *at)
+{
+    part->appended = part->visible = part->durable = *at;
+    atomic_store(&part->end, at->offset);
+    atomic_store(&part->visible_end, at->offset);
+}
+
+int partition_load(struct partition *part, struct err *err)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&part->lock);
+    if (part->state == PARTITION_CLEAN)
+        rc = recover_load_clean(part, err);
+    pthread_mutex_unlock(&part->lock);
+    return rc;
+}
+
+uint64_t partition_end(const struct partition *part)
+{
+    return atomic_load_explicit(&part->end, memory_order_acquire);
+}
+
+uint64_t partition_visible_end(const struct partition *part)
+{
+    return atomic_load_explicit(&part->visible_end, memory_order_acquire);
+}
+
+uint64_t partition_first(struct partition *part)
+{
+    uint64_t first;
+
+    pthread_mutex_lock(&part->lock);
+    first = part->state == PARTITION_CLEAN ? part->first : part->segments[0]->base;
+    pthread_mutex_unlock(&part->lock);
+    return first;
+}
+
+uint32_t partition_index(const struct partition *part)
+{
+    return part->index;
+}
+
+struct topic *partition_topic(const struct partition *part)
+{
+    return part->topic;
+}
+
+bool partition_failed(const struct partition *part)
+{
+    return atomic_load(&part->failed);
+}

@@ -1,0 +1,507 @@
+/*
+ * store/read: finding messages and handing out their bytes.
+ *
+ * A reader takes the visible end once, finds the segment under partition.lock,
+ * holds it open, and does everything else without a lock: below the visible
+ * end nothing changes. What is visible of the newest segment is what the marks
+ * say; a sealed one is all visible.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "store/inside.h"
+
+/* A segment held open for a reader, and what it may see of it. */
+struct view {
+    struct segment *seg;
+    uint64_t end;   /* offset: nothing above it */
+    uint64_t count; /* messages below end */
+    uint64_t last_ms;
+};
+
+static void visible_mark(struct partition *part, struct mark *m)
+{
+    struct flusher *fl = &part->store->flusher;
+
+    pthread_mutex_lock(&fl->lock);
+    *m = part->visible;
+    pthread_mutex_unlock(&fl->lock);
+}
+
+/* The last segment with base <= offset; lock held. */
+static size_t segment_at(const struct partition *part, uint64_t offset)
+{
+    size_t low = 0;
+    size_t high = part->segment_count;
+
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+
+        if (part->segments[middle]->base <= offset)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Where a sealed segment ends: where the next one begins. Lock held. */
+static uint64_t segment_end(const struct partition *part, size_t i, uint64_t visible_end)
+{
+    return i + 1 < part->segment_count ? part->segments[i + 1]->base : visible_end;
+}
+
+/* What a sealed segment holds is read from its .idx once. The segment is used. */
+static int learn_facts(struct partition *part, struct segment *seg, uint64_t end)
+{
+    uint64_t idx_bytes;
+    struct idx_entry last;
+    uint64_t count;
+    int rc = part->store->io->ops->size(part->store->io, seg->fd[SUFFIX_IDX], &idx_bytes);
+
+    if (rc < 0)
+        return rc;
+    count = idx_bytes < IDX_HEADER_BYTES ? 0 : (idx_bytes - IDX_HEADER_BYTES) / IDX_ENTRY_BYTES;
+    last.time_ms = 0;
+    if (count > 0)
+        rc = segment_read_entry(seg, count - 1, &last);
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&part->lock);
+    seg->end = end;
+    seg->count = count;
+    seg->last_ms = seg->base_time_ms + last.time_ms;
+    seg->facts_known = true;
+    pthread_mutex_unlock(&part->lock);
+    return 0;
+}
+
+static int view_of(struct partition *part, size_t i, const struct mark *visible, struct view *v)
+{
+    struct segment *seg = part->segments[i];
+    bool newest = i + 1 == part->segment_count;
+    bool known = newest || seg->facts_known;
+    uint64_t end = segment_end(part, i, visible->offset);
+    struct err err;
+    int rc = segment_use(seg, &err);
+
+    pthread_mutex_unlock(&part->lock);
+    if (rc < 0)
+        return rc == ERR_TORN ? ERR_DAMAGED : rc;
+    if (!known)
+        rc = learn_facts(part, seg, end);
+    if (rc < 0) {
+        segment_unuse(seg);
+        return rc;
+    }
+    v->seg = seg;
+    v->end = end;
+    if (newest) {
+        /* A roll since the mark was read sealed all that the mark covers. */
+        v->count = visible->number > seg->base_number ? visible->number - seg->base_number : 0;
+        v->last_ms = v->count > 0 ? visible->time_ms : seg->base_time_ms;
+        if (v->end < seg->base)
+            v->end = seg->base;
+    } else {
+        v->count = seg->count;
+        v->last_ms = seg->last_ms;
+    }
+    return 0;
+}
+
+/* The segment that holds `offset`. ERR_GONE, ERR_OUT_OF_RANGE. */
+static int view_at(struct partition *part, uint64_t offset, const struct mark *visible,
+                   struct view *v)
+{
+    struct err err;
+    int rc = partition_load(part, &err);
+
+    if (rc < 0)
+        return rc;
+    if (offset > visible->offset)
+        return ERR_OUT_OF_RANGE;
+    pthread_mutex_lock(&part->lock);
+    if (offset < part->segments[0]->base) {
+        pthread_mutex_unlock(&part->lock);
+        return ERR_GONE;
+    }
+    return view_of(part, segment_at(part, offset), visible, v);
+}
+
+/* -- find -- */
+
+int partition_find(struct partition *part, uint64_t offset)
+{
+    struct mark visible;
+    struct view v;
+    uint64_t entry;
+    uint32_t start = 0;
+    uint32_t meta;
+    int rc;
+
+    visible_mark(part, &visible);
+    if (offset == visible.offset)
+        return 0;
+    rc = view_at(part, offset, &visible, &v);
+    if (rc < 0)
+        return rc;
+    rc = segment_entry_holding(v.seg, v.count, offset - v.seg->base, &entry);
+    if (rc == 0)
+        rc = segment_entry_start(v.seg, entry, &start, &meta);
+    if (rc == 0 && v.seg->base + start != offset)
+        rc = ERR_NOT_A_BOUNDARY;
+    segment_unuse(v.seg);
+    return rc;
+}
+
+/* Calls fn with a view of each segment from the oldest on until it returns
+ * non-zero. */
+static int each_view(struct partition *part, const struct mark *visible,
+                     int (*fn)(struct view *v, uint64_t want, uint64_t *offset), uint64_t want,
+                     uint64_t *offset)
+{
+    uint64_t at = partition_first(part);
+
+    for (;;) {
+        struct view v;
+        int rc = view_at(part, at, visible, &v);
+
+        if (rc == 0) {
+            rc = fn(&v, want, offset);
+            segment_unuse(v.seg);
+        }
+        if (rc != 0)
+            return rc;
+        if (v.end <= at || v.end >= visible->offset)
+            return 0;
+        at = v.end;
+    }
+}
+
+static int number_in(struct view *v, uint64_t want, uint64_t *offset)
+{
+    uint32_t pos;
+    uint32_t meta;
+    int rc;
+
+    if (want < v->seg->base_number)
+        return ERR_GONE;
+    if (want >= v->seg->base_number + v->count)
+        return 0;
+    rc = segment_entry_start(v->seg, want - v->seg->base_number, &pos, &meta);
+    if (rc < 0)
+        return rc;
+    *offset = v->seg->base + pos;
+    return 1;
+}
+
+int partition_find_number(struct partition *part, uint64_t number, uint64_t *offset)
+{
+    struct mark visible;
+    int rc;
+
+    visible_mark(part, &visible);
+    if (number > visible.number)
+        return ERR_OUT_OF_RANGE;
+    if (number == visible.number) {
+        *offset = visible.offset;
+        return 0;
+    }
+    rc = each_view(part, &visible, number_in, number, offset);
+    return rc == 1 ? 0 : rc == 0 ? ERR_DAMAGED : rc;
+}
+
+static int time_in(struct view *v, uint64_t want, uint64_t *offset)
+{
+    uint64_t entry;
+    uint32_t pos;
+    uint32_t meta;
+    int rc;
+
+    if (v->count == 0 || v->last_ms < want)
+        return 0;
+    rc = segment_entry_at_time(
+        v->seg, v->count, want > v->seg->base_time_ms ? want - v->seg->base_time_ms : 0, &entry);
+    if (rc == 0)
+        rc = segment_entry_start(v->seg, entry, &pos, &meta);
+    if (rc < 0)
+        return rc;
+    *offset = v->seg->base + pos;
+    return 1;
+}
+
+int partition_find_time(struct partition *part, uint64_t time_ms, uint64_t *offset)
+{
+    struct mark visible;
+    int rc;
+
+    visible_mark(part, &visible);
+    rc = each_view(part, &visible, time_in, time_ms, offset);
+    if (rc == 0)
+        *offset = visible.offset;
+    return rc < 0 ? rc : 0;
+}
+
+/* -- bytes -- */
+
+void range_release(struct range *r)
+{
+    if (r->seg)
+        segment_unuse(r->seg);
+    r->seg = NULL;
+}
+
+/* Takes over the view's use of the segment. */
+static void range_fill(struct range *out, const struct view *v, uint64_t offset, uint64_t max)
+{
+    const char *map;
+
+    out->seg = v->seg;
+    out->offset = offset;
+    out->pos = offset - v->seg->base;
+    out->len = offset < v->end ? v->end - offset : 0;
+    if (out->len > max)
+        out->len = max;
+    out->fd = v->seg->fd[SUFFIX_LOG];
+    map = out->len > 0 ? segment_map(v->seg, out->pos + out->len) : NULL;
+    out->bytes = map ? map + out->pos : NULL;
+}
+
+int partition_range(struct partition *part, uint64_t offset, uint64_t max_bytes, struct range *out)
+{
+    struct mark visible;
+    struct view v;
+    int rc;
+
+    visible_mark(part, &visible);
+    rc = view_at(part, offset, &visible, &v);
+    if (rc == 0)
+        range_fill(out, &v, offset, max_bytes);
+    return rc;
+}
+
+/* The first known damage that ends above offset; lock not held. */
+static bool damage_from(struct partition *part, uint64_t offset, struct damage *d)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&part->lock);
+    for (size_t i = 0; !found && i < part->damage_count; i++)
+        if (part->damages[i].end > offset) {
+            *d = part->damages[i];
+            found = true;
+        }
+    pthread_mutex_unlock(&part->lock);
+    return found;
+}
+
+/* The end of the last whole message of the view at or below limit, but at
+ * least of the one that holds `offset`. */
+static int whole_messages(const struct view *v, uint64_t offset, uint64_t limit, uint64_t *end)
+{
+    uint64_t base = v->seg->base;
+    struct idx_entry e;
+    uint64_t entry;
+    uint32_t pos;
+    uint32_t meta;
+    int rc;
+
+    if (limit >= v->end) {
+        *end = v->end;
+        return 0;
+    }
+    rc = segment_entry_holding(v->seg, v->count, limit - base, &entry);
+    if (rc == 0)
+        rc = segment_entry_start(v->seg, entry, &pos, &meta);
+    if (rc == 0 && base + pos <= offset) {
+        rc = segment_read_entry(v->seg, entry, &e); /* one message, longer than asked for */
+        pos = e.end;
+    }
+    if (rc == 0)
+        *end = base + pos;
+    return rc;
+}
+
+int partition_messages(struct partition *part, uint64_t offset, uint64_t max_bytes,
+                       struct range *out, uint64_t *skipped)
+{
+    struct damage d = {0};
+    struct mark visible;
+    struct view v;
+    uint64_t end = 0;
+    bool hurt;
+    int rc;
+
+    visible_mark(part, &visible);
+    for (;;) {
+        hurt = damage_from(part, offset, &d);
+        if (!hurt || d.offset > offset)
+            break;
+        offset = d.end;
+        *skipped += d.messages;
+    }
+    rc = view_at(part, offset, &visible, &v);
+    if (rc < 0)
+        return rc;
+    if (hurt && d.offset < v.end)
+        v.end = d.offset;
+    rc = offset < v.end ? whole_messages(&v, offset, offset + max_bytes, &end) : 0;
+    if (rc < 0) {
+        segment_unuse(v.seg);
+        return rc;
+    }
+    range_fill(out, &v, offset, end > offset ? end - offset : 0);
+    return 0;
+}
+
+/* -- segments -- */
+
+static int stat_of(struct partition *part, const struct view *v, struct segment_stat *st)
+{
+    struct fileio_stat file;
+    char path[STORE_PATH_MAX];
+    int rc;
+
+    path_of_segment(path, part->topic->name, part->index, v->seg->base, SUFFIX_LOG);
+    rc = part->store->io->ops->stat(part->store->io, path, &file);
+    *st = (struct segment_stat){
+        .base = v->seg->base,
+        .visible_bytes = v->end - v->seg->base,
+        .disk_bytes = rc == 0 ? file.disk_bytes : v->end - v->seg->base,
+        .last_ms = v->last_ms,
+        .sealed = v->seg->sealed,
+    };
+    return 0;
+}
+
+int partition_segment_next(struct partition *part, uint64_t from, struct segment_stat *st)
+{
+    struct mark visible;
+    struct err err;
+    struct view v;
+    size_t i;
+    int rc = partition_load(part, &err);
+
+    if (rc < 0)
+        return rc;
+    visible_mark(part, &visible);
+    pthread_mutex_lock(&part->lock);
+    i = segment_at(part, from);
+    if (part->segments[i]->base < from)
+        i++;
+    if (i == part->segment_count) {
+        pthread_mutex_unlock(&part->lock);
+        return -ENOENT;
+    }
+    rc = view_of(part, i, &visible, &v);
+    if (rc < 0)
+        return rc;
+    rc = stat_of(part, &v, st);
+    segment_unuse(v.seg);
+    return rc;
+}
+
+/* A view of a segment that is held already. */
+static int view_held(struct segment *seg, struct view *v)
+{
+    struct partition *part = seg->part;
+    struct mark visible;
+
+    visible_mark(part, &visible);
+    pthread_mutex_lock(&part->lock);
+    if (part->segments[segment_at(part, seg->base)] == seg)
+        return view_of(part, segment_at(part, seg->base), &visible, v);
+    pthread_mutex_unlock(&part->lock); /* retention removed it; its facts are known */
+    *v = (struct view){segment_get(seg), seg->end, seg->count, seg->last_ms};
+    pthread_mutex_lock(&part->store->files_lock);
+    seg->uses++;
+    pthread_mutex_unlock(&part->store->files_lock);
+    return 0;
+}
+
+int partition_segment_hold(struct partition *part, uint64_t base, struct segment **seg)
+{
+    struct mark visible;
+    struct err err;
+    struct view v;
+    size_t i;
+    int rc = partition_load(part, &err);
+
+    if (rc < 0)
+        return rc;
+    visible_mark(part, &visible);
+    pthread_mutex_lock(&part->lock);
+    i = segment_at(part, base);
+    if (part->segments[i]->base != base) {
+        pthread_mutex_unlock(&part->lock);
+        return -ENOENT;
+    }
+    rc = view_of(part, i, &visible, &v);
+    if (rc == 0)
+        *seg = v.seg;
+    return rc;
+}
+
+void segment_release(struct segment *seg)
+{
+    segment_unuse(seg);
+}
+
+int segment_get_stat(struct segment *seg, struct segment_stat *st)
+{
+    struct view v;
+    int rc = view_held(seg, &v);
+
+    if (rc < 0)
+        return rc;
+    rc = stat_of(seg->part, &v, st);
+    segment_unuse(seg);
+    return rc;
+}
+
+int segment_log_fd(const struct segment *seg)
+{
+    return seg->fd[SUFFIX_LOG];
+}
+
+int segment_range(struct segment *seg, uint64_t pos, uint64_t max_bytes, struct range *out)
+{
+    struct view v;
+    int rc = view_held(seg, &v);
+
+    if (rc == 0)
+        range_fill(out, &v, seg->base + pos, max_bytes);
+    return rc;
+}
+
+int partition_stat(struct partition *part, struct partition_stat *st)
+{
+    struct mark visible;
+    struct err err;
+    struct view v;
+    int rc;
+
+    *st = (struct partition_stat){0};
+    visible_mark(part, &visible);
+    rc = partition_load(part, &err);
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&part->lock);
+    st->first = part->segments[0]->base;
+    st->sealed_end = partition_newest(part)->base;
+    for (size_t i = 0; i < part->damage_count; i++)
+        st->damaged_messages += part->damages[i].messages;
+    st->damaged_runs = (uint32_t)part->damage_count;
+    st->why = part->why;
+    st->failed = atomic_load(&part->failed);
+    rc = view_of(part, 0, &visible, &v);
+    if (rc < 0)
+        return rc;
+    st->visible_end = visible.offset;
+    if (st->sealed_end > st->visible_end)
+        st->sealed_end = st->visible_end;
+    st->messages = visible.number - v.seg->base_number;
+    st->last_ms = visible.time_ms;
+    segment_unuse(v.seg);
+    return 0;
+}
