@@ -9,10 +9,17 @@
  * Telling about a line that is too long
  *   A write(2) above 1 MiB reaches us as several requests with nothing that
  *   says so. Where one of them but the first fails, the kernel answers with
- *   the bytes taken so far and the error is gone. So an error may be answered
- *   only to a request that is certainly the first of its write(2): one that
- *   follows a short or failed answer (`first`). To any other the answer is a
- *   short count, and the error waits for the next request (TELL).
+ *   the bytes taken so far and the error is gone. So an error is answered only
+ *   to a request that is certainly the first of its write(2): one that follows
+ *   a short or failed answer (`first`). To any other the answer is a short
+ *   count, and the error waits for the next request (TELL).
+ *
+ *   After the error the line may go on, or not: who writes in blocks comes with
+ *   its next bytes, who writes whole lines has given it up and comes with
+ *   another line, which must not vanish unsaid. The size tells them apart: a
+ *   small request was all of its write(2), so the writer itself had cut the
+ *   line and it goes on (SWALLOW). A large one may be a piece of a write whose
+ *   other pieces never came: the next one is refused as well.
  */
 #include "fs/publish.h"
 
@@ -26,11 +33,13 @@
 #include "base/diag.h"
 
 #define REST_KEPT_BYTES 65536 /* a larger buffer is not kept for the next line */
+#define PIECE_MIN_BYTES \
+    126976 /* no kernel cuts a write(2) into smaller pieces: 32 pages less one */
 
 enum state {
     LINES,   /* as it should be */
     TELL,    /* a line was too long: the next write fails */
-    SWALLOW, /* that was told; its bytes are swallowed up to its '\n' */
+    SWALLOW, /* that was told; the line's bytes are swallowed up to its '\n' */
 };
 
 /* Appended to `part` up to `end`, maybe not visible yet. */
@@ -275,6 +284,17 @@ static int hold(struct publisher *p, const char *data, size_t len)
     return buf_add(&p->rest, data, len);
 }
 
+/* This write is told that its line is too long, and was the first request of
+ * its write(2). */
+static ssize_t tell(struct publisher *p, const char *data, size_t len)
+{
+    if (memchr(data, '\n', len))
+        p->state = LINES;
+    else
+        p->state = len < PIECE_MIN_BYTES ? SWALLOW : TELL;
+    return -EMSGSIZE;
+}
+
 /* The line that data begins, or goes on with, is too long. */
 static ssize_t too_long(struct publisher *p, const char *data, size_t len)
 {
@@ -283,11 +303,9 @@ static ssize_t too_long(struct publisher *p, const char *data, size_t len)
     size_t cut = nl ? (size_t)(nl - data) : len - 1;
 
     drop_rest(p);
-    /* A whole line is found too long again should the error not have been seen. */
-    if (p->first || (nl && !begun)) {
-        p->state = nl ? LINES : SWALLOW;
-        return -EMSGSIZE;
-    }
+    /* A whole line is found too long again, should this error not be seen. */
+    if (p->first || (nl && !begun))
+        return tell(p, data, len);
     p->state = TELL;
     return cut > 0 ? (ssize_t)cut : -EMSGSIZE;
 }
@@ -335,10 +353,7 @@ ssize_t publisher_write(struct publisher *p, const void *data, size_t len)
         return 0;
     pthread_mutex_lock(&p->lock);
     switch (p->state) {
-    case TELL:
-        p->state = memchr(data, '\n', len) ? LINES : SWALLOW;
-        n = -EMSGSIZE;
-        break;
+    case TELL: n = tell(p, data, len); break;
     case SWALLOW: n = swallow(p, data, len); break;
     case LINES:
     default: n = take_lines(p, data, len); break;

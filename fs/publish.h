@@ -17,12 +17,11 @@
  *   line is lost or doubled by trying on.
  *
  * A line that is too long (message.max.bytes, '\n' counted)
- *   The write ends short before it, the next one fails with -EMSGSIZE and
- *   swallows it up to the '\n' if that has come, else later writes swallow the
- *   rest of it. Where its beginning was held from an earlier write, the write
- *   that makes it too long ends short inside it: a write(2) above 1 MiB
- *   arrives in pieces, and of those the kernel hides every failure but the
- *   first piece's.
+ *   The write ends short before it, the next one fails with -EMSGSIZE. The
+ *   line is swallowed up to its '\n', in that write or in later ones, and the
+ *   handle goes on behind it. Where its beginning was held from an earlier
+ *   write, the write that makes it too long may end short inside it: publish.c
+ *   tells why.
  *
  * Threads: any; a lock in each publisher makes writes of several threads or
  * processes take turns. Nothing blocks but on disk I/O: waiting for a flush is

@@ -1,0 +1,705 @@
+/* fs/publish: lines out of writes that cut them anywhere, and waits of close and fsync. */
+#include <check.h>
+#include <stdio.h>
+
+#include "base/diag.h"
+#include "fs/publish.h"
+#include "tests/unit/fake_store.h"
+
+static struct topic *topic;
+static struct publisher *pub;
+
+static void open_one(void)
+{
+    diag_silence(true);
+    topic = fake_topic(1);
+    ck_assert_int_eq(publisher_open(&pub, topic, -1), 0);
+}
+
+static void close_one(void)
+{
+    if (pub)
+        publisher_release(pub);
+    fake_free(topic);
+}
+
+static ssize_t put(struct publisher *p, const char *text)
+{
+    return publisher_write(p, text, strlen(text));
+}
+
+static void log_is(struct partition *part, const char *text)
+{
+    struct buf *log = &part->log;
+
+    ck_assert_int_eq(buf_reserve(log, 1), 0);
+    log->data[log->len] = '\0';
+    ck_assert_str_eq(log->data, text);
+}
+
+#define LOG_IS(text) log_is(&topic->parts[0], text)
+
+/* -- lines -- */
+
+START_TEST(complete_lines_of_a_write_are_one_set)
+{
+    ck_assert_int_eq(put(pub, "a\nbb\n\nccc\n"), 10);
+    LOG_IS("a\nbb\n\nccc\n");
+    ck_assert_uint_eq(topic->parts[0].sets, 1);
+    ck_assert_int_eq(put(pub, ""), 0);
+    ck_assert_uint_eq(topic->parts[0].sets, 1);
+}
+END_TEST
+
+/* Cut in three at every pair of places: the same log, at most a set per write,
+ * and nothing of a line before its end has come. */
+START_TEST(a_line_may_be_cut_anywhere)
+{
+    static const char text[] = "a\nbb\n\nccc\nd";
+    size_t len = sizeof text - 1;
+
+    for (size_t i = 0; i <= len; i++)
+        for (size_t j = i; j <= len; j++) {
+            struct topic *t = fake_topic(1);
+            struct publisher *p;
+
+            ck_assert_int_eq(publisher_open(&p, t, 0), 0);
+            ck_assert_int_eq(publisher_write(p, text, i), (ssize_t)i);
+            ck_assert(t->parts[0].log.len == 0 ||
+                      t->parts[0].log.data[t->parts[0].log.len - 1] == '\n');
+            ck_assert_int_eq(publisher_write(p, text + i, j - i), (ssize_t)(j - i));
+            ck_assert_int_eq(publisher_write(p, text + j, len - j), (ssize_t)(len - j));
+            log_is(&t->parts[0], "a\nbb\n\nccc\n");
+            ck_assert_uint_le(t->parts[0].sets, 3);
+            publisher_release(p);
+            log_is(&t->parts[0], "a\nbb\n\nccc\nd\n");
+            fake_free(t);
+        }
+}
+END_TEST
+
+START_TEST(two_handles_never_mix)
+{
+    struct publisher *other;
+
+    ck_assert_int_eq(publisher_open(&other, topic, 0), 0);
+    ck_assert_int_eq(put(pub, "aa"), 2);
+    ck_assert_int_eq(put(other, "bb"), 2);
+    ck_assert_int_eq(put(pub, "AA\n"), 3);
+    ck_assert_int_eq(put(other, "BB\n"), 3);
+    LOG_IS("aaAA\nbbBB\n");
+    publisher_release(other);
+}
+END_TEST
+
+START_TEST(the_rest_is_published_once)
+{
+    ck_assert_int_eq(put(pub, "whole\nhalf"), 10);
+    topic->fail_next = -ENOSPC;
+    ck_assert_int_eq(publisher_publish_rest(pub, NULL), -ENOSPC);
+    LOG_IS("whole\n");
+    ck_assert_int_eq(publisher_publish_rest(pub, NULL), 0);
+    ck_assert_int_eq(publisher_publish_rest(pub, NULL), 0);
+    LOG_IS("whole\nhalf\n");
+    ck_assert_int_eq(put(pub, "next\n"), 5);
+    publisher_release(pub);
+    pub = NULL;
+    LOG_IS("whole\nhalf\nnext\n");
+}
+END_TEST
+
+START_TEST(open_knows_its_partitions)
+{
+    struct publisher *p;
+
+    ck_assert_int_eq(publisher_open(&p, topic, 1), -ENOENT);
+    ck_assert_int_eq(publisher_open(&p, topic, (int64_t)1 << 32), -ENOENT);
+    ck_assert(!publisher_ack_write(pub));
+    topic->conf.ack_write = 1;
+    ck_assert(publisher_ack_write(pub));
+}
+END_TEST
+
+/* -- lines that are too long: message.max.bytes=8, so 7 and a newline -- */
+
+/* Writes in turn and what they answer; E is -EMSGSIZE. */
+#define E (-EMSGSIZE)
+static const struct long_case {
+    struct {
+        const char *text;
+        int answer;
+    } writes[8];
+    const char *log;
+} long_cases[] = {
+    /* The longest there may be, in one write and in two. */
+    {{{"1234567\n", 8}}, "1234567\n"},
+    {{{"1234567", 7}, {"\n", 1}}, "1234567\n"},
+    /* One too long: nothing of it, and on with the next write. */
+    {{{"12345678\n", E}, {"ok\n", 3}}, "ok\n"},
+    {{{"12345678\n", E}, {"12345678\n", E}, {"ok\n", 3}}, "ok\n"},
+    /* Short before it, then told; tried again, told again. */
+    {{{"a\n12345678\nb\n", 2}, {"12345678\nb\n", E}, {"12345678\nb\n", E}, {"b\n", 2}}, "a\nb\n"},
+    /* No newline yet: its bytes are swallowed up to there, what follows is taken. */
+    {{{"12345678", E}, {"9", 1}, {"0\nok\n", 5}}, "ok\n"},
+    {{{"a\n12345678", 2}, {"12345678", E}, {"9\nok\n", 5}}, "a\nok\n"},
+    /* Begun by an earlier write, as pieces of one write(2) are: short inside it, then told. */
+    {{{"1234", 4}, {"56789\nb\n", 5}, {"\nb\n", E}, {"b\n", 2}}, "b\n"},
+    {{{"1234", 4}, {"56789", 4}, {"9", E}, {"0\nb\n", 4}}, "b\n"},
+    {{{"1234", 4}, {"567", 3}, {"8", E}, {"8", E}, {"9\nb\n", 4}}, "b\n"},
+    /* Begun and not first: a line without its newline in a handle that has been written to. */
+    {{{"a\n", 2}, {"12345678", 7}, {"8", E}, {"9\nb\n", 4}}, "a\nb\n"},
+    {{{"a\n", 2}, {"12345678\nb\n", E}, {"b\n", 2}}, "a\nb\n"},
+    /* Directly behind one that is being swallowed: told by the next write. */
+    {{{"12345678", E}, {"9\n12345678\nb\n", 2}, {"12345678\nb\n", E}, {"b\n", 2}}, "b\n"},
+    {{{"12345678", E}, {"9\n12345678", 9}, {"8", E}, {"9\nb\n", 4}}, "b\n"},
+};
+
+START_TEST(a_line_too_long_is_told_and_swallowed)
+{
+    const struct long_case *c = &long_cases[_i];
+
+    topic->conf.message_max_bytes = 8;
+    for (size_t i = 0; i < 8 && c->writes[i].text; i++)
+        ck_assert_msg(put(pub, c->writes[i].text) == c->writes[i].answer, "case %d write %zu", _i,
+                      i);
+    LOG_IS(c->log);
+}
+END_TEST
+
+START_TEST(a_lowered_limit_holds_for_what_is_held)
+{
+    ck_assert_int_eq(put(pub, "123456789"), 9);
+    topic->conf.message_max_bytes = 8;
+    ck_assert_int_eq(put(pub, "\nb\n"), -EMSGSIZE);
+    ck_assert_int_eq(put(pub, "\nb\n"), -EMSGSIZE);
+    ck_assert_int_eq(put(pub, "b\n"), 2);
+    LOG_IS("b\n");
+}
+END_TEST
+
+/* The kernel's write(2) of direct I/O: pieces, the error of a later one lost. */
+static ssize_t write_in_pieces(const char *data, size_t len, size_t piece)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        size_t want = len - done < piece ? len - done : piece;
+        ssize_t n = publisher_write(pub, data + done, want);
+
+        if (n < 0)
+            return done > 0 ? (ssize_t)done : n;
+        done += (size_t)n;
+        if ((size_t)n < want)
+            break;
+    }
+    return (ssize_t)done;
+}
+
+/* What a line of the random texts looks like: unique, so that order and number can be told. */
+static size_t make_line(char *to, unsigned number, size_t len)
+{
+    size_t n = (size_t)sprintf(to, "%u:", number);
+
+    if (n < len) {
+        memset(to + n, 'x', len - n);
+        n = len;
+    }
+    to[n++] = '\n';
+    return n;
+}
+
+#define KIB ((size_t)1024)
+
+/*
+ * A caller that writes whole lines, goes on after a short count and gives up a
+ * buffer at an error, over a kernel that cuts its writes into pieces: a line of
+ * a buffer without an error is in the log, once and in order; one that is too
+ * long never is. An error for it comes in its own buffer, or, where the pieces
+ * after a refused one were never sent, in the next as well: never none.
+ */
+START_TEST(no_line_vanishes_unsaid_between_pieces)
+{
+    static char data[4096 * 1024];
+    unsigned number = 0;
+    bool given_up = false;
+
+    srandom((unsigned)_i + 1);
+    topic->conf.message_max_bytes = 300 * KIB;
+    topic->conf.set_max_bytes = 800 * KIB;
+    for (int round = 0; round < 30; round++) {
+        size_t len = 0, done = 0;
+        size_t piece = (128 + (size_t)random() % 512) * KIB;
+        bool has_long = false;
+        ssize_t n = 0;
+
+        buf_clear(&topic->parts[0].log);
+        for (int lines = 1 + (int)(random() % 5); lines > 0; lines--) {
+            size_t line =
+                random() % 4 ? (size_t)random() % (300 * KIB - 16) : (size_t)random() % (750 * KIB);
+
+            line = make_line(data + len, number++, line);
+            has_long |= line > 300 * KIB;
+            len += line;
+        }
+        while (done < len && (n = write_in_pieces(data + done, len - done, piece)) > 0)
+            done += (size_t)n;
+        ck_assert(n > 0 || n == -EMSGSIZE);
+        ck_assert(n < 0 || !has_long);
+        if (n > 0)
+            ck_assert_uint_eq(topic->parts[0].log.len, len);
+        else
+            ck_assert(has_long || given_up);
+        /* A beginning of what was written, whole lines of it, whatever was refused. */
+        ck_assert_uint_le(topic->parts[0].log.len, done);
+        if (topic->parts[0].log.len > 0) {
+            ck_assert(memcmp(topic->parts[0].log.data, data, topic->parts[0].log.len) == 0);
+            ck_assert_int_eq(topic->parts[0].log.data[topic->parts[0].log.len - 1], '\n');
+        }
+        given_up = n < 0;
+    }
+}
+END_TEST
+
+/* A writer of blocks that looks at no error: all lines but the long one. */
+START_TEST(a_writer_of_blocks_loses_the_long_line_only)
+{
+    char data[2048], want[2048];
+    size_t len = 0, want_len = 0;
+    unsigned number = 0;
+
+    topic->conf.message_max_bytes = 200;
+    while (len < sizeof data - 600) {
+        size_t line = make_line(data + len, number, number == 20 ? 400 : 20);
+
+        if (number++ != 20) {
+            memcpy(want + want_len, data + len, line);
+            want_len += line;
+        }
+        len += line;
+    }
+    for (size_t done = 0; done < len;) {
+        size_t block = 64 - done % 64 < len - done ? 64 - done % 64 : len - done;
+        ssize_t n = publisher_write(pub, data + done, block);
+
+        done += n > 0 ? (size_t)n : block;
+    }
+    ck_assert_uint_eq(topic->parts[0].log.len, want_len);
+    ck_assert_mem_eq(topic->parts[0].log.data, want, want_len);
+}
+END_TEST
+
+/* -- appends that fail -- */
+
+/* A caller that tries again until all is taken, over a store that fails now and
+ * then: nothing is lost, nothing doubled, whatever the writes cut. */
+START_TEST(trying_again_loses_and_doubles_nothing)
+{
+    char data[4096];
+    size_t len = 0, done = 0;
+    unsigned number = 0, failures = 0;
+
+    srandom((unsigned)_i + 1);
+    topic->conf.message_max_bytes = 40;
+    topic->conf.set_max_bytes = 80;
+    while (len < sizeof data - 64)
+        len += make_line(data + len, number++, 5 + (size_t)random() % 34);
+    while (done < len) {
+        size_t want = 1 + (size_t)random() % 200;
+        ssize_t n;
+
+        topic->fail_next = random() % 3 == 0 ? -ENOSPC : 0;
+        n = publisher_write(pub, data + done, want < len - done ? want : len - done);
+        if (n < 0) {
+            ck_assert_int_eq(n, -ENOSPC);
+            failures++;
+        } else {
+            ck_assert_int_gt(n, 0);
+            done += (size_t)n;
+        }
+        topic->fail_next = 0;
+    }
+    ck_assert_uint_gt(failures, 0);
+    ck_assert_uint_eq(topic->parts[0].log.len, len);
+    ck_assert_mem_eq(topic->parts[0].log.data, data, len);
+}
+END_TEST
+
+START_TEST(a_failed_append_takes_nothing_and_keeps_what_was_held)
+{
+    static const int codes[] = {-ENOSPC, -EDQUOT, -EIO, ERR_STOPPING, -ENOMEM};
+
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        ck_assert_int_eq(put(pub, "ha"), 2);
+        topic->fail_next = codes[i];
+        ck_assert_int_eq(put(pub, "lf\nrest"), codes[i]);
+        ck_assert_int_eq(put(pub, "lf\n"), 3);
+    }
+    LOG_IS("half\nhalf\nhalf\nhalf\nhalf\n");
+}
+END_TEST
+
+/* Two sets in one write, the second fails: a short count, then the error. */
+START_TEST(a_failed_second_set_is_a_short_count)
+{
+    topic->conf.set_max_bytes = topic->conf.message_max_bytes = 8;
+    ck_assert_int_eq(put(pub, "12"), 2);
+    topic->fail_after = 1;
+    topic->fail_next = -ENOSPC;
+    ck_assert_int_eq(put(pub, "3\nabc\ndef\nrest"), 6);
+    LOG_IS("123\nabc\n");
+    topic->fail_next = -ENOSPC;
+    ck_assert_int_eq(put(pub, "def\nrest"), -ENOSPC);
+    ck_assert_int_eq(put(pub, "def\nrest"), 8);
+    ck_assert_int_eq(put(pub, "\n"), 1);
+    LOG_IS("123\nabc\ndef\nrest\n");
+    ck_assert_uint_eq(topic->parts[0].sets, 3);
+}
+END_TEST
+
+/* -- partitions -- */
+
+START_TEST(sets_go_round_and_failed_partitions_are_left_out)
+{
+    struct topic *t = fake_topic(3);
+    struct publisher *p;
+
+    ck_assert_int_eq(publisher_open(&p, t, -1), 0);
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(put(p, "x\ny\n"), 4);
+    for (int i = 0; i < 3; i++)
+        log_is(&t->parts[i], "x\ny\nx\ny\n");
+    /* It fails between choice and append: the next one takes the set. */
+    t->parts[0].fail_next = ERR_FAILED;
+    ck_assert_int_eq(put(p, "z\n"), 2);
+    log_is(&t->parts[0], "x\ny\nx\ny\n");
+    log_is(&t->parts[1], "x\ny\nx\ny\nz\n");
+    /* -EIO says that it may be there: told, not tried elsewhere. */
+    t->parts[2].fail_next = -EIO;
+    ck_assert_int_eq(put(p, "z\n"), -EIO);
+    t->parts[1].failed = t->parts[2].failed = true;
+    ck_assert_int_eq(put(p, "z\n"), ERR_FAILED);
+    publisher_release(p);
+    fake_free(t);
+}
+END_TEST
+
+/* -- waiting -- */
+
+struct answer {
+    struct publish_wait wait;
+    int rc;
+    int count;
+};
+
+static void answered(struct publish_wait *w, int rc)
+{
+    struct answer *a = (struct answer *)w;
+
+    a->rc = rc;
+    a->count++;
+}
+
+#define ANSWER                              \
+    {                                       \
+        .wait = {.done = answered}, .rc = 1 \
+    }
+
+START_TEST(flush_waits_for_what_this_handle_wrote)
+{
+    struct answer none = ANSWER, first = ANSWER, again = ANSWER, after = ANSWER;
+    struct publisher *other;
+
+    ck_assert_int_eq(publisher_open(&other, topic, -1), 0);
+    ck_assert_int_eq(put(other, "other\n"), 6);
+    ck_assert_int_eq(put(pub, "unfinished"), 10);
+    publisher_flush(pub, &none.wait);
+    ck_assert_int_eq(none.rc, 0);
+    ck_assert_int_eq(put(pub, "\n"), 1);
+    publisher_flush(pub, &first.wait);
+    publisher_flush(pub, &again.wait); /* a dup'ed descriptor is closed too */
+    ck_assert_int_eq(first.count + again.count, 0);
+    fake_flush_all(topic);
+    ck_assert_int_eq(first.rc, 0);
+    ck_assert_int_eq(again.rc, 0);
+    publisher_flush(pub, &after.wait);
+    ck_assert_int_eq(after.rc, 0);
+    ck_assert_int_eq(none.count + first.count + again.count + after.count, 4);
+    publisher_release(other);
+}
+END_TEST
+
+START_TEST(a_failed_flush_is_told_again)
+{
+    struct answer first = ANSWER, second = ANSWER;
+
+    ck_assert_int_eq(put(pub, "x\n"), 2);
+    publisher_flush(pub, &first.wait);
+    topic->parts[0].failed = true;
+    fake_flush(&topic->parts[0], -EIO);
+    ck_assert_int_eq(first.rc, -EIO);
+    publisher_flush(pub, &second.wait);
+    ck_assert_int_eq(second.rc, -EIO);
+}
+END_TEST
+
+START_TEST(a_wait_outlives_its_publisher)
+{
+    struct answer a = ANSWER;
+
+    ck_assert_int_eq(put(pub, "x\n"), 2);
+    publisher_flush(pub, &a.wait);
+    publisher_release(pub);
+    pub = NULL;
+    ck_assert_int_eq(a.count, 0);
+    fake_flush_all(topic);
+    ck_assert_int_eq(a.rc, 0);
+}
+END_TEST
+
+/* 1,000 partitions, each written thrice in a mixed order: one answer, after the last. */
+START_TEST(one_answer_for_a_thousand_partitions)
+{
+    struct topic *t = fake_topic(1000);
+    struct publisher *p;
+    struct answer flush = ANSWER, sync = ANSWER, bad = ANSWER;
+
+    ck_assert_int_eq(publisher_open(&p, t, -1), 0);
+    for (int i = 0; i < 3000; i++)
+        ck_assert_int_eq(put(p, "x\n"), 2);
+    publisher_flush(p, &flush.wait);
+    publisher_sync(p, &sync.wait);
+    for (uint32_t i = 0; i < 1000; i++) {
+        ck_assert_int_eq(flush.count + sync.count, 0);
+        fake_flush(&t->parts[(i * 7) % 1000], 0);
+    }
+    ck_assert_int_eq(flush.rc, 0);
+    ck_assert_int_eq(sync.rc, 0);
+    for (int i = 0; i < 1000; i++)
+        ck_assert_int_eq(put(p, "x\n"), 2);
+    publisher_flush(p, &bad.wait);
+    fake_flush(&t->parts[500], -EIO);
+    ck_assert_int_eq(bad.count, 0);
+    fake_flush_all(t);
+    ck_assert_int_eq(bad.rc, -EIO);
+    ck_assert_int_eq(flush.count + sync.count + bad.count, 3);
+    publisher_release(p);
+    fake_free(t);
+}
+END_TEST
+
+START_TEST(sync_waits_for_what_anyone_wrote)
+{
+    struct topic *t = fake_topic(3);
+    struct answer all = ANSWER, one = ANSWER, reader = ANSWER, missing = ANSWER;
+    struct publisher *p, *zero;
+
+    ck_assert_int_eq(publisher_open(&p, t, -1), 0);
+    ck_assert_int_eq(publisher_open(&zero, t, 0), 0);
+    ck_assert_int_eq(put(zero, "x\n"), 2);
+    publish_sync(t, 1, &one.wait);
+    ck_assert_int_eq(one.rc, 0);
+    publish_sync(t, 3, &missing.wait);
+    ck_assert_int_eq(missing.rc, -ENOENT);
+    publisher_sync(p, &all.wait);
+    publish_sync(t, -1, &reader.wait);
+    ck_assert_int_eq(all.count + reader.count, 0);
+    fake_flush_all(t);
+    ck_assert_int_eq(all.rc + reader.rc, 0);
+    publisher_release(p);
+    publisher_release(zero);
+    fake_free(t);
+}
+END_TEST
+
+/* flush.sync=os: close waits for nothing, fsync for the disk though all is visible. */
+START_TEST(sync_of_an_os_topic_waits_for_the_disk)
+{
+    struct answer flush = ANSWER, sync = ANSWER;
+
+    topic->conf.flush_os = 1;
+    ck_assert_int_eq(put(pub, "x\n"), 2);
+    publisher_flush(pub, &flush.wait);
+    ck_assert_int_eq(flush.rc, 0);
+    publisher_sync(pub, &sync.wait);
+    ck_assert_int_eq(sync.count, 0);
+    fake_flush_all(topic);
+    ck_assert_int_eq(sync.rc, 0);
+}
+END_TEST
+
+START_TEST(a_wait_taken_back_is_not_answered)
+{
+    struct topic *t = fake_topic(5);
+    struct answer a = ANSWER, part = ANSWER, done = ANSWER;
+    struct publisher *p;
+
+    ck_assert_int_eq(publisher_open(&p, t, -1), 0);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(put(p, "x\n"), 2);
+    publisher_flush(p, &a.wait);
+    ck_assert(publish_cancel(&a.wait));
+    publisher_flush(p, &part.wait); /* what was taken back is waited for again */
+    fake_flush(&t->parts[2], 0);
+    ck_assert(publish_cancel(&part.wait));
+    fake_flush_all(t);
+    ck_assert_int_eq(a.count + part.count, 0);
+    publisher_flush(p, &done.wait);
+    ck_assert_int_eq(done.rc, 0);
+    ck_assert(!publish_cancel(&done.wait));
+    publisher_release(p);
+    fake_free(t);
+}
+END_TEST
+
+/* -- threads -- */
+
+struct late_answer {
+    struct publish_wait wait;
+    pthread_mutex_t lock;
+    pthread_cond_t come;
+    int count, rc;
+};
+
+static void answered_late(struct publish_wait *w, int rc)
+{
+    struct late_answer *a = (struct late_answer *)w;
+
+    pthread_mutex_lock(&a->lock);
+    a->count++;
+    a->rc = rc;
+    pthread_cond_signal(&a->come);
+    pthread_mutex_unlock(&a->lock);
+}
+
+/* Answers those who wait, without making anything visible. */
+static void *flush_often(void *arg)
+{
+    for (_Atomic bool *stop = arg; !atomic_load(stop);)
+        for (uint32_t i = 0; i < topic->count; i++)
+            fake_flush(&topic->parts[i], -EIO);
+    return NULL;
+}
+
+/* Taken back or answered: never both, never neither. */
+START_TEST(cancel_and_flush_at_once)
+{
+    _Atomic bool stop = false;
+    pthread_t thread;
+
+    ck_assert_int_eq(put(pub, "x\n"), 2);
+    ck_assert_int_eq(pthread_create(&thread, NULL, flush_often, &stop), 0);
+    for (int i = 0; i < 5000; i++) {
+        struct late_answer a = {.wait = {.done = answered_late},
+                                .lock = PTHREAD_MUTEX_INITIALIZER,
+                                .come = PTHREAD_COND_INITIALIZER};
+        bool ours;
+
+        publisher_flush(pub, &a.wait);
+        ours = publish_cancel(&a.wait);
+        pthread_mutex_lock(&a.lock);
+        while (!ours && a.count == 0)
+            pthread_cond_wait(&a.come, &a.lock);
+        pthread_mutex_unlock(&a.lock);
+        ck_assert_int_eq(a.count, ours ? 0 : 1);
+        ck_assert_int_eq(a.rc, ours ? 0 : -EIO);
+    }
+    atomic_store(&stop, true);
+    pthread_join(thread, NULL);
+}
+END_TEST
+
+struct writer {
+    pthread_t thread;
+    char name;
+};
+
+static void *write_lines(void *arg)
+{
+    const struct writer *w = arg;
+    char line[8] = {w->name, w->name, w->name, w->name, w->name, w->name, w->name, '\n'};
+
+    for (int i = 0; i < 5000; i++)
+        if (publisher_write(pub, line, sizeof line) != sizeof line)
+            return arg;
+    return NULL;
+}
+
+/* One handle inherited by several processes: whole lines, all of them. */
+START_TEST(writers_of_one_handle_take_turns)
+{
+    struct writer writers[4];
+    const char *log;
+
+    for (int i = 0; i < 4; i++) {
+        writers[i].name = (char)('a' + i);
+        ck_assert_int_eq(pthread_create(&writers[i].thread, NULL, write_lines, &writers[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        void *failed;
+
+        pthread_join(writers[i].thread, &failed);
+        ck_assert_ptr_null(failed);
+    }
+    log = topic->parts[0].log.data;
+    ck_assert_uint_eq(topic->parts[0].log.len, 4 * 5000 * 8);
+    for (size_t i = 0; i < topic->parts[0].log.len; i += 8)
+        for (size_t j = 1; j < 8; j++)
+            ck_assert_int_eq(log[i + j], j == 7 ? '\n' : log[i]);
+}
+END_TEST
+
+#define COUNT_OF(array) (int)(sizeof(array) / sizeof *(array))
+
+static TCase *lines_tests(void)
+{
+    TCase *tc = tcase_create("lines");
+
+    tcase_add_checked_fixture(tc, open_one, close_one);
+    tcase_add_test(tc, complete_lines_of_a_write_are_one_set);
+    tcase_add_test(tc, a_line_may_be_cut_anywhere);
+    tcase_add_test(tc, two_handles_never_mix);
+    tcase_add_test(tc, the_rest_is_published_once);
+    tcase_add_test(tc, open_knows_its_partitions);
+    tcase_add_loop_test(tc, a_line_too_long_is_told_and_swallowed, 0, COUNT_OF(long_cases));
+    tcase_add_test(tc, a_lowered_limit_holds_for_what_is_held);
+    tcase_add_loop_test(tc, no_line_vanishes_unsaid_between_pieces, 0, 20);
+    tcase_add_test(tc, a_writer_of_blocks_loses_the_long_line_only);
+    tcase_add_loop_test(tc, trying_again_loses_and_doubles_nothing, 0, 20);
+    tcase_add_test(tc, a_failed_append_takes_nothing_and_keeps_what_was_held);
+    tcase_add_test(tc, a_failed_second_set_is_a_short_count);
+    tcase_add_test(tc, sets_go_round_and_failed_partitions_are_left_out);
+    return tc;
+}
+
+static TCase *waiting_tests(void)
+{
+    TCase *tc = tcase_create("waiting");
+
+    tcase_add_checked_fixture(tc, open_one, close_one);
+    tcase_add_test(tc, flush_waits_for_what_this_handle_wrote);
+    tcase_add_test(tc, a_failed_flush_is_told_again);
+    tcase_add_test(tc, a_wait_outlives_its_publisher);
+    tcase_add_test(tc, one_answer_for_a_thousand_partitions);
+    tcase_add_test(tc, sync_waits_for_what_anyone_wrote);
+    tcase_add_test(tc, sync_of_an_os_topic_waits_for_the_disk);
+    tcase_add_test(tc, a_wait_taken_back_is_not_answered);
+    tcase_add_test(tc, cancel_and_flush_at_once);
+    tcase_add_test(tc, writers_of_one_handle_take_turns);
+    return tc;
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("fs/publish");
+    SRunner *runner;
+    int failed;
+
+    suite_add_tcase(suite, lines_tests());
+    suite_add_tcase(suite, waiting_tests());
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    failed += srunner_ntests_run(runner) == 0;
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
