@@ -238,10 +238,10 @@ static bool same_node(const struct memtree *a, uint32_t ia, const struct memtree
     const struct memnode *nb = b->nodes[ib];
 
     if (na->is_dir != nb->is_dir)
-        return snprintf(why, room, "is of another kind"), false;
+        return snprintf(why, room, " is of another kind"), false;
     if (!na->is_dir) {
         if (!same_file(a, na, b, ia, ib))
-            return snprintf(why, room, "has other bytes"), false;
+            return snprintf(why, room, " has other bytes"), false;
         return true;
     }
     for (size_t i = 0; i < nb->entry_count; i++)
