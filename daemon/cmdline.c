@@ -223,7 +223,7 @@ static int apply_long(struct config *conf, struct words *w, const char *word, st
     if (opt && !opt->arg) {
         if (eq)
             return err_set(err, -EINVAL, "--%s: takes no value", name);
-        return set_option(conf, opt, NULL, err);
+        return set_option(conf, opt, "", err);
     }
     for (char *c = name; !opt && *c; c++)
         if (*c == '-')

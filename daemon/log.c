@@ -17,7 +17,7 @@
 #include "base/diag.h"
 
 static const char *path; /* NULL = syslog */
-static _Atomic int file = -1;
+static _Atomic int log_fd = -1;
 static FILE *lines; /* the reading end */
 static pthread_t thread;
 static bool started;
@@ -38,7 +38,7 @@ static void write_line(const char *line, size_t len)
     localtime_r(&now.tv_sec, &tm);
     n = strftime(front, sizeof front, "%Y-%m-%dT%H:%M:%S%z ", &tm);
     /* A log that takes nothing has nobody to tell. */
-    if (dprintf(atomic_load(&file), "%.*s%.*s", (int)n, front, (int)len, line) < 0)
+    if (dprintf(atomic_load(&log_fd), "%.*s%.*s", (int)n, front, (int)len, line) < 0)
         return;
 }
 
@@ -62,11 +62,11 @@ static void *carry(void *arg)
     return NULL;
 }
 
-int log_open(const char *to, struct err *err)
+int log_open(const char *file, struct err *err)
 {
     int fd;
 
-    path = to;
+    path = file;
     if (!path) {
         openlog("topicfs", LOG_PID, LOG_DAEMON);
         return 0;
@@ -74,7 +74,7 @@ int log_open(const char *to, struct err *err)
     fd = open_file();
     if (fd < 0)
         return err_set(err, -errno, "%s: %s", path, strerror(errno));
-    atomic_store(&file, fd);
+    atomic_store(&log_fd, fd);
     return 0;
 }
 
@@ -112,7 +112,7 @@ void log_reopen(void)
     if (path && fd < 0)
         diag_say("%s: %s; going on with the old file", path, strerror(errno));
     if (fd >= 0) {
-        dup3(fd, atomic_load(&file), O_CLOEXEC);
+        dup3(fd, atomic_load(&log_fd), O_CLOEXEC);
         close(fd);
     }
 }
