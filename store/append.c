@@ -375,6 +375,10 @@ int partition_append(struct partition *part, struct set *set, uint64_t *offset, 
     if (atomic_load(&part->store->stopping))
         return err_set(err, ERR_STOPPING, "%s", err_sentence(ERR_STOPPING));
     pthread_mutex_lock(&part->append_lock);
+    if (part->shut) {
+        pthread_mutex_unlock(&part->append_lock);
+        return err_set(err, -ENOENT, "%s: was removed", part->topic->name);
+    }
     if (part->queue_tail)
         part->queue_tail->next = &request;
     else

@@ -78,6 +78,7 @@ struct flusher {
     pthread_cond_t notices; /* work for the notifier */
     struct partition **heap; /* by due_us */
     size_t heap_count, heap_room;
+    size_t heap_places; /* partitions that may need one */
     struct partition *direct_head, *direct_tail;
     struct waiter *notice_head, *notice_tail; /* completed, not told yet */
     bool stop;
@@ -105,8 +106,11 @@ void flusher_unclaim(struct partition *part);
 int flusher_flush_claimed(struct partition *part, struct err *err) MUST_CHECK;
 
 /* Flushes these direct, with their slots, and returns when that is done: for
- * the change from os to disk and for the clean stop. -EIO: one has failed. */
-int flusher_flush_all(struct store *store, struct partition **parts, size_t n) MUST_CHECK;
+ * recovery, the clean stop, and the change from os to disk. `claimed`, if
+ * given, is called once no other flush has any of them and before it is
+ * settled what is flushed. -EIO: one has failed. */
+int flusher_flush_all(struct store *store, struct partition **parts, size_t n,
+                      void (*claimed)(void *arg), void *arg) MUST_CHECK;
 
 /* Completes everything that waits on the partition: it has failed. */
 void flusher_fail_waiters(struct partition *part, int rc);

@@ -320,30 +320,43 @@ bool flush_checkpoint_round(struct flusher *fl)
 
 /* -- all at once -- */
 
-static void claim_each(struct flusher *fl, struct flush_jobs *jobs, struct partition **parts,
+/* Of claimed partitions: jobs for those with something to flush, the others
+ * are let go. */
+static int settle_each(struct flusher *fl, struct flush_jobs *jobs, struct partition **parts,
                        size_t n)
 {
+    int rc = 0;
+
     for (size_t i = 0; i < n; i++) {
-        flusher_claim(parts[i]);
+        bool job;
+
         pthread_mutex_lock(&fl->lock);
-        if (parts[i]->durable.offset < parts[i]->appended.offset &&
-            flush_job_add(jobs, parts[i])) {
-            job_settle(&jobs->job[jobs->count - 1], &parts[i]->appended);
-            pthread_mutex_unlock(&fl->lock);
-        } else {
-            pthread_mutex_unlock(&fl->lock);
-            flusher_unclaim(parts[i]);
+        job = parts[i]->durable.offset < parts[i]->appended.offset;
+        if (job && !flush_job_add(jobs, parts[i])) {
+            job = false;
+            rc = -ENOMEM;
         }
+        if (job)
+            job_settle(&jobs->job[jobs->count - 1], &parts[i]->appended);
+        pthread_mutex_unlock(&fl->lock);
+        if (!job)
+            flusher_unclaim(parts[i]);
     }
+    return rc;
 }
 
-int flusher_flush_all(struct store *store, struct partition **parts, size_t n)
+int flusher_flush_all(struct store *store, struct partition **parts, size_t n,
+                      void (*claimed)(void *arg), void *arg)
 {
     struct flusher *fl = &store->flusher;
     struct flush_jobs jobs = {0};
-    int rc = 0;
+    int rc;
 
-    claim_each(fl, &jobs, parts, n);
+    for (size_t i = 0; i < n; i++)
+        flusher_claim(parts[i]);
+    if (claimed)
+        claimed(arg);
+    rc = settle_each(fl, &jobs, parts, n);
     flush_jobs(store, jobs.job, jobs.count);
     write_slots(jobs.job, jobs.count);
     sync_slots(store, jobs.job, jobs.count);

@@ -13,8 +13,9 @@
  * always stand at the end of a set, and all of what is above `durable` is in
  * the newest segment: rolling flushes first.
  *
- * Locks, outer before inner: store.topics_lock, topic.change_lock,
- * partition.append_lock, partition.lock, flusher.lock, store.files_lock.
+ * Locks, outer before inner: store.make_lock, topic.change_lock,
+ * store.topics_lock, partition.append_lock, partition.lock, flusher.lock,
+ * store.files_lock.
  */
 #ifndef STORE_INSIDE_H
 #define STORE_INSIDE_H
@@ -37,9 +38,10 @@ struct damage {
 
 struct append_request;
 
-enum partition_state {
-    PARTITION_CLEAN,  /* .clean vouches for it; its segments are not listed yet */
-    PARTITION_LOADED,
+/* What .clean says of a partition. */
+struct clean_facts {
+    uint64_t first, base;        /* offset of the oldest and of the newest segment */
+    uint64_t bytes[SUFFIX_COUNT]; /* of the newest segment's files */
 };
 
 struct partition {
@@ -52,9 +54,10 @@ struct partition {
     pthread_cond_t append_turn;
     struct append_request *queue_head, *queue_tail;
     bool leading;
+    bool shut; /* the topic is being removed */
 
     pthread_mutex_t lock;
-    enum partition_state state;  /* lock */
+    struct clean_facts *clean;  /* lock; .clean vouches for it, segments are not listed yet */
     struct segment **segments;   /* lock; ascending by base; the last is the newest */
     size_t segment_count, segment_room;
     struct damage *damages; /* lock; ascending */
@@ -66,6 +69,8 @@ struct partition {
     _Atomic uint64_t visible_end; /* visible.offset, likewise */
     _Atomic bool failed;
     char *why; /* set once, before failed */
+
+    uint64_t vouched; /* recovery: what slot and journal say was durable */
 
     struct flush_state flush; /* flusher.lock */
     struct mark appended, visible, durable;
@@ -105,9 +110,11 @@ struct store {
     uint32_t next_topic;
     int lock_fd, root_fd;
     char boot_id[40];
+    uint64_t reserved_bytes; /* in .reserve */
     bool same_boot; /* the last process ran in this boot */
     uint64_t rng;   /* tests: state of the seeded generator */
 
+    pthread_mutex_t make_lock; /* one topic is made or removed at a time */
     pthread_rwlock_t topics_lock;
     struct topic **by_number; /* ascending */
     size_t topic_count, topic_room;
@@ -125,7 +132,7 @@ struct store {
     struct journal journal;
     struct flusher flusher;
     _Atomic bool stopping;
-    _Atomic uint64_t messages_cut, messages_replayed;
+    _Atomic uint64_t messages_cut, parts_replayed;
 };
 
 /* -- partition.c -- */
@@ -156,8 +163,11 @@ int partition_seal_link(struct partition *part, struct segment *seg);
 /* -- topic.c -- */
 struct topic *topic_new(struct store *store, const char *name, uint32_t number, const char *id,
                         const struct topic_config *conf);
-int topic_add_partitions(struct topic *topic, uint32_t count) MUST_CHECK;
+/* Up to `count` of them; `fresh`: each with the empty segment just made. */
+int topic_add_partitions(struct topic *topic, uint32_t count, bool fresh) MUST_CHECK;
+/* Reads a topic's .config and adds it to the store; its partitions are empty. */
 int topic_load(struct store *store, const char *name, struct err *err) MUST_CHECK;
+void topic_free(struct topic *topic);
 int store_add_topic(struct store *store, struct topic *topic) MUST_CHECK;
 struct topic *store_topic_by_number(struct store *store, uint32_t number); /* borrowed; at start */
 
@@ -167,5 +177,13 @@ int store_unclean(struct store *store, struct err *err) MUST_CHECK;
 uint64_t store_random(struct store *store);
 void store_uuid(struct store *store, uint8_t uuid[16], char text[37]);
 int store_write_format(struct store *store) MUST_CHECK;
+/* Deletes what a crash left of topics being made or removed, and temporaries. */
+int store_sweep(struct store *store, struct err *err) MUST_CHECK;
+/* Makes .reserve hold twice what the journal may hold, at least 8 MiB. */
+int store_reserve(struct store *store, uint64_t journal_bytes) MUST_CHECK;
+/* Removes a directory with all that is in it; nothing is fsynced. */
+int store_remove_tree(struct store *store, const char *path) MUST_CHECK;
+/* Takes the topic out of the tables; topics_lock held for writing. */
+void store_drop_topic(struct store *store, struct topic *topic);
 
 #endif

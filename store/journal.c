@@ -270,6 +270,8 @@ static int grow(struct journal *j, struct journal_file *jf, uint64_t need)
         return 0;
     if (want > j->file_max)
         want = j->file_max;
+    /* Replaying needs room too: .reserve grows first. */
+    rc = store_reserve(j->store, want + j->file[1 - j->current].size);
     while (rc == 0 && jf->size < want) {
         uint64_t n = want - jf->size < sizeof zeros ? want - jf->size : sizeof zeros;
 

@@ -41,6 +41,7 @@ void partition_free(struct partition *part)
         segment_put(part->segments[i]);
     free(part->segments);
     free(part->damages);
+    free(part->clean);
     free(part->why);
     pthread_mutex_destroy(&part->append_lock);
     pthread_cond_destroy(&part->append_turn);
@@ -181,7 +182,7 @@ int partition_load(struct partition *part, struct err *err)
     int rc = 0;
 
     pthread_mutex_lock(&part->lock);
-    if (part->state == PARTITION_CLEAN)
+    if (part->clean)
         rc = recover_load_clean(part, err);
     pthread_mutex_unlock(&part->lock);
     return rc;
@@ -202,7 +203,7 @@ uint64_t partition_first(struct partition *part)
     uint64_t first;
 
     pthread_mutex_lock(&part->lock);
-    first = part->state == PARTITION_CLEAN ? part->first : part->segments[0]->base;
+    first = part->clean ? part->clean->first : part->segments[0]->base;
     pthread_mutex_unlock(&part->lock);
     return first;
 }

@@ -12,9 +12,7 @@
  * notifier (completes waiters in bulk). Without, store_work() does their work
  * in the caller's thread: tests are deterministic that way.
  *
- * Locks, in the order in which they may be taken: store.topics_lock,
- * topic.change_lock, partition.append_lock, partition.lock, flusher.lock.
- * Callbacks are called with none of them held.
+ * Its locks are its own (inside.h); callbacks are called with none held.
  *
  * On-disk format: docs/on-disk-format.md.
  */

@@ -1,0 +1,207 @@
+/*
+ * store/clean: .clean, the word of a clean stop. See recover.h.
+ *
+ * A line per partition: topic number, partition, first offset, base of the
+ * newest segment, sizes of its .log .idx .meta, end, number; last "crc32c "
+ * and 8 hex digits over all before. It is believed as a whole: a partition
+ * without a line is damage of .clean, and then nothing of it counts.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crc32c.h"
+#include "base/diag.h"
+#include "store/inside.h"
+#include "store/recover.h"
+
+#define CLEAN_MAX ((size_t)1 << 30)
+#define FIELDS 9
+#define CRC_LINE_BYTES 16u /* "crc32c XXXXXXXX\n" */
+
+static bool crc_holds(const char *text, size_t len)
+{
+    char want[32];
+
+    if (len < CRC_LINE_BYTES)
+        return false;
+    snprintf(want, sizeof want, "crc32c %08" PRIx32 "\n",
+             crc32c_extend(0, text, len - CRC_LINE_BYTES));
+    return memcmp(text + len - CRC_LINE_BYTES, want, CRC_LINE_BYTES) == 0;
+}
+
+static bool parse_line(const char *line, size_t len, uint64_t field[FIELDS])
+{
+    for (int i = 0; i < FIELDS; i++) {
+        const char *space = memchr(line, ' ', len);
+        size_t n = space ? (size_t)(space - line) : len;
+
+        if ((i == FIELDS - 1) != !space || !parse_decimal(line, n, UINT64_MAX, &field[i]))
+            return false;
+        line += n + 1;
+        len -= space ? n + 1 : n;
+    }
+    return true;
+}
+
+/* Are the files of the newest segment as the clean stop left them? */
+static bool sizes_match(struct partition *part, const struct clean_facts *facts)
+{
+    struct fileio *io = part->store->io;
+
+    for (int i = 0; i < SUFFIX_COUNT; i++) {
+        struct fileio_stat st = {0};
+        char path[STORE_PATH_MAX];
+        int rc;
+
+        path_of_segment(path, part->topic->name, part->index, facts->base, (enum suffix)i);
+        rc = io->ops->stat(io, path, &st);
+        if (rc == -ENOENT && i == SUFFIX_META)
+            rc = 0;
+        if (rc < 0 || st.size_bytes != facts->bytes[i])
+            return false;
+    }
+    return true;
+}
+
+static bool believe_line(struct store *store, const uint64_t field[FIELDS])
+{
+    struct topic *topic =
+        field[0] <= UINT32_MAX ? store_topic_by_number(store, (uint32_t)field[0]) : NULL;
+    struct partition *part =
+        topic && field[1] <= UINT32_MAX ? topic_partition(topic, (uint32_t)field[1]) : NULL;
+    struct mark at = {.offset = field[7], .number = field[8], .meta_end = (uint32_t)field[6]};
+
+    if (!part || part->clean)
+        return false;
+    part->clean = malloc(sizeof *part->clean);
+    if (!part->clean)
+        return false;
+    *part->clean =
+        (struct clean_facts){field[2], field[3], {field[4], field[5], field[6]}};
+    partition_set_marks(part, &at);
+    return sizes_match(part, part->clean);
+}
+
+static bool believe(struct store *store, const char *text, size_t len)
+{
+    uint64_t lines = 0;
+    uint64_t partitions = 0;
+
+    while (len > 0) {
+        const char *nl = memchr(text, '\n', len);
+        uint64_t field[FIELDS];
+
+        if (!nl || !parse_line(text, (size_t)(nl - text), field) || !believe_line(store, field))
+            return false;
+        len -= (size_t)(nl - text) + 1;
+        text = nl + 1;
+        lines++;
+    }
+    for (size_t i = 0; i < store->topic_count; i++)
+        partitions += topic_partition_count(store->by_number[i]);
+    return lines == partitions;
+}
+
+static void disbelieve(struct store *store)
+{
+    struct mark zero = {0};
+
+    for (size_t i = 0; i < store->topic_count; i++)
+        for (uint32_t p = 0; p < topic_partition_count(store->by_number[i]); p++) {
+            struct partition *part = topic_partition(store->by_number[i], p);
+
+            free(part->clean);
+            part->clean = NULL;
+            partition_set_marks(part, &zero);
+        }
+}
+
+bool clean_read(struct store *store)
+{
+    size_t len;
+    char *text;
+    bool ok;
+    int rc = fileio_read_file(store->io, ".clean", CLEAN_MAX, &text, &len);
+
+    if (rc == -ENOENT)
+        return false;
+    if (rc < 0) {
+        diag_say("%s: .clean: %s; recovering", store->name, err_sentence(rc));
+        return false;
+    }
+    ok = crc_holds(text, len) && believe(store, text, len - CRC_LINE_BYTES);
+    if (!ok) {
+        disbelieve(store);
+        diag_say("%s: .clean does not agree with the store; recovering", store->name);
+    }
+    free(text);
+    return ok;
+}
+
+/* The facts of a partition that may have been loaded or not. */
+static int facts_of(struct partition *part, struct clean_facts *facts)
+{
+    struct segment *seg;
+    struct err err;
+    int rc;
+
+    if (part->clean) {
+        *facts = *part->clean;
+        return 0;
+    }
+    seg = partition_newest(part);
+    facts->first = part->segments[0]->base;
+    facts->base = seg->base;
+    facts->bytes[SUFFIX_LOG] = part->appended.offset - seg->base;
+    facts->bytes[SUFFIX_META] = part->appended.meta_end;
+    rc = segment_use(seg, &err);
+    if (rc < 0)
+        return rc;
+    facts->bytes[SUFFIX_IDX] =
+        IDX_HEADER_BYTES + (part->appended.number - seg->base_number) * IDX_ENTRY_BYTES;
+    segment_unuse(seg);
+    return 0;
+}
+
+static int print_partition(struct partition *part, struct buf *text)
+{
+    struct clean_facts f;
+    int rc = facts_of(part, &f);
+
+    if (rc < 0)
+        return rc;
+    return buf_printf(text,
+                      "%" PRIu32 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+                      " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+                      part->topic->number, part->index, f.first, f.base, f.bytes[SUFFIX_LOG],
+                      f.bytes[SUFFIX_IDX], f.bytes[SUFFIX_META], part->appended.offset,
+                      part->appended.number);
+}
+
+int clean_write(struct store *store, struct err *err)
+{
+    struct buf text = {.cap = CLEAN_MAX};
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < store->topic_count; i++)
+        for (uint32_t p = 0; rc == 0 && p < topic_partition_count(store->by_number[i]); p++)
+            rc = print_partition(topic_partition(store->by_number[i], p), &text);
+    if (rc == 0)
+        rc = buf_printf(&text, "crc32c %08" PRIx32 "\n", crc32c_extend(0, text.data, text.len));
+    if (rc == 0)
+        rc = fileio_replace_file(store->io, "", ".clean", text.data, text.len);
+    buf_release(&text);
+    return rc < 0 ? err_set(err, rc, ".clean: %s", err_sentence(rc)) : 0;
+}
+
+int clean_remove(struct store *store)
+{
+    int rc = store->io->ops->unlink(store->io, ".clean");
+
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
+    return store->io->ops->sync_dir(store->io, "");
+}

@@ -1,0 +1,275 @@
+/*
+ * store/recover: the passes of a recovery, in order. See recover.h.
+ */
+#include "store/recover.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/diag.h"
+#include "store/inside.h"
+
+/* Calls fn for every partition; stops at the first failure. */
+static int each_partition(struct store *store, int (*fn)(struct partition *, struct err *),
+                          struct err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc >= 0 && i < store->topic_count; i++)
+        for (uint32_t p = 0; rc >= 0 && p < topic_partition_count(store->by_number[i]); p++)
+            rc = fn(topic_partition(store->by_number[i], p), err);
+    return rc < 0 ? rc : 0;
+}
+
+/* -- pass 1: look, touch nothing -- */
+
+static int look(struct partition *part, struct err *err)
+{
+    struct found found = {0};
+    int rc = scan_partition(part, &found, err);
+
+    scan_release(&found);
+    return rc == -ENOENT ? 0 : rc; /* missing: said in pass 2 */
+}
+
+/* -- pass 2: names durable, left-overs gone, segments known -- */
+
+/* After a kill the cache may know names that the disk does not yet. xfs sends
+ * no flush to the device for a clean log: the fdatasync does. */
+static int make_names_durable(struct store *store, struct err *err)
+{
+    int rc = store->io->ops->syncfs(store->io, store->root_fd);
+
+    if (rc == 0)
+        rc = store->io->ops->fdatasync(store->io, store->lock_fd);
+    return rc < 0 ? err_set(err, rc, "syncfs: %s", err_sentence(rc)) : 0;
+}
+
+/* Nothing is known of where this partition ends: it shows what it has, and
+ * takes nothing more. */
+static int adopt_broken(struct partition *part, const struct err *why)
+{
+    struct mark at = {0};
+
+    if (part->segment_count == 0) {
+        struct segment *seg = segment_new(part, 0);
+
+        if (!seg || partition_add_segment(part, seg) < 0)
+            return -ENOMEM;
+    }
+    at.offset = partition_newest(part)->base;
+    partition_set_marks(part, &at);
+    partition_fail(part, why->code, "damaged: %s", why->text);
+    return 0;
+}
+
+static int adopt(struct partition *part, struct err *err)
+{
+    struct found found = {0};
+    struct err why = {0};
+    int rc = scan_partition(part, &found, &why);
+
+    if (rc == 0)
+        rc = scan_clean_up(part, &found);
+    if (rc < 0 && why.code == 0)
+        err_set(&why, rc, "%s", err_sentence(rc));
+    if (rc == 0)
+        rc = scan_adopt(part, &found, &why);
+    scan_release(&found);
+    if (rc == -ENOMEM)
+        return err_set(err, rc, "out of memory");
+    return rc < 0 ? adopt_broken(part, &why) : 0;
+}
+
+/* -- pass 3: verify, write again, flush, slot -- */
+
+/* Is what stands above the slot to be written again? A write-back that failed
+ * may have marked its pages clean; a flush would not see them. With os the
+ * same, but only in the same boot: after another the disk is all there is. */
+static bool must_rewrite(const struct partition *part)
+{
+    return !topic_config(part->topic)->flush_os || part->store->same_boot;
+}
+
+static int settle(struct partition *part, struct err *err)
+{
+    struct mark slot;
+    int rc;
+
+    if (atomic_load(&part->failed))
+        return 0;
+    rc = verify_partition(part, &slot, err);
+    if (rc < 0) {
+        partition_fail(part, rc, "%s", err->text);
+        return 0;
+    }
+    if (atomic_load(&part->failed) || slot.offset >= part->appended.offset)
+        return 0;
+    rc = partition_pin(part, err);
+    part->appending = false;
+    if (rc == 0 && must_rewrite(part))
+        rc = verify_rewrite(part, &slot);
+    if (rc < 0) {
+        partition_fail(part, rc, "writing again what is above %" PRIu64 ": %s",
+                       slot.offset, err_sentence(rc));
+        return 0;
+    }
+    /* Not visible yet: the flush of all raises that. */
+    part->visible = part->durable = slot;
+    atomic_store(&part->visible_end, slot.offset);
+    return 0;
+}
+
+/* sealed/ is made to hold just the sealed segments. */
+static int relink(struct topic *topic)
+{
+    char dir[STORE_PATH_MAX];
+    int rc;
+
+    snprintf(dir, sizeof dir, "%s/sealed", topic->name);
+    rc = topic->store->io->ops->mkdir(topic->store->io, dir);
+    if (rc < 0 && rc != -EEXIST)
+        return rc;
+    rc = 0;
+    for (uint32_t p = 0; rc == 0 && p < topic_partition_count(topic); p++) {
+        struct partition *part = topic_partition(topic, p);
+
+        for (size_t i = 0; rc == 0 && i + 1 < part->segment_count; i++)
+            rc = partition_seal_link(part, part->segments[i]);
+    }
+    return rc == -ENOENT ? 0 : rc; /* a .log that is missing is damage, said elsewhere */
+}
+
+static int flush_everything(struct store *store)
+{
+    struct partition **parts = NULL;
+    size_t n = 0;
+    int rc;
+
+    for (size_t i = 0; i < store->topic_count; i++)
+        n += topic_partition_count(store->by_number[i]);
+    parts = malloc((n ? n : 1) * sizeof(struct partition *));
+    if (!parts)
+        return -ENOMEM;
+    n = 0;
+    for (size_t i = 0; i < store->topic_count; i++)
+        for (uint32_t p = 0; p < topic_partition_count(store->by_number[i]); p++) {
+            struct partition *part = topic_partition(store->by_number[i], p);
+
+            if (!atomic_load(&part->failed))
+                parts[n++] = part;
+        }
+    rc = flusher_flush_all(store, parts, n, NULL, NULL);
+    free(parts);
+    return rc == -EIO ? 0 : rc; /* those that failed have said so */
+}
+
+static int replay_and_settle(struct store *store, struct err *err)
+{
+    uint64_t sequence;
+    bool keep;
+    int rc = replay_journals(store, &sequence, &keep, err);
+
+    if (rc == 0)
+        rc = each_partition(store, settle, err);
+    if (rc == 0)
+        rc = flush_everything(store);
+    if (rc < 0)
+        return rc;
+    /* A record that is still needed must not be written over. */
+    for (size_t i = 0; !keep && i < store->topic_count; i++)
+        for (uint32_t p = 0; !keep && p < topic_partition_count(store->by_number[i]); p++)
+            keep = atomic_load(&topic_partition(store->by_number[i], p)->failed);
+    if (keep)
+        store->journal.dead = true;
+    journal_begin(&store->journal, 0, sequence + 1);
+    return 0;
+}
+
+int recover_store(struct store *store, struct err *err)
+{
+    int rc = each_partition(store, look, err);
+
+    if (rc == 0)
+        rc = make_names_durable(store, err);
+    if (rc == 0)
+        rc = store_sweep(store, err);
+    if (rc == 0)
+        rc = journal_open(&store->journal, store, err);
+    if (rc == 0)
+        rc = each_partition(store, adopt, err);
+    if (rc == 0)
+        rc = replay_and_settle(store, err);
+    for (size_t i = 0; rc == 0 && i < store->topic_count; i++) {
+        int linked = relink(store->by_number[i]);
+
+        if (linked < 0)
+            diag_say("%s/sealed: %s: it will be made again at the next start",
+                     store->by_number[i]->name, err_sentence(linked));
+    }
+    return rc;
+}
+
+/* -- after a clean stop -- */
+
+static bool sizes_match(const struct clean_facts *facts, const struct found *found)
+{
+    const struct found_segment *last = found->count > 0 ? &found->seg[found->count - 1] : NULL;
+
+    if (!last || last->base != facts->base || last->left_over ||
+        found->seg[0].base != facts->first)
+        return false;
+    for (int i = 0; i < SUFFIX_COUNT; i++)
+        if (last->bytes[i] != facts->bytes[i])
+            return false;
+    return true;
+}
+
+/* The time of the last message, which .clean does not say. */
+static int learn_time(struct partition *part, struct err *err)
+{
+    struct segment *seg = partition_newest(part);
+    struct flusher *fl = &part->store->flusher;
+    struct idx_entry e = {0};
+    uint64_t count;
+    int rc = segment_use(seg, err);
+
+    if (rc < 0)
+        return rc;
+    count = part->appended.number - seg->base_number;
+    if (count > 0)
+        rc = segment_read_entry(seg, count - 1, &e);
+    if (rc == 0 && count > 0) {
+        pthread_mutex_lock(&fl->lock);
+        part->appended.time_ms = part->visible.time_ms = part->durable.time_ms =
+            seg->base_time_ms + e.time_ms;
+        pthread_mutex_unlock(&fl->lock);
+    }
+    segment_unuse(seg);
+    return rc;
+}
+
+int recover_load_clean(struct partition *part, struct err *err)
+{
+    struct clean_facts *facts = part->clean;
+    struct found found = {0};
+    int rc = scan_partition(part, &found, err);
+
+    if (rc == 0 && !sizes_match(facts, &found))
+        rc = err_set(err, ERR_DAMAGED,
+                     "%s/%" PRIu32 ": its files are not as the clean stop left them",
+                     part->topic->name, part->index);
+    if (rc == 0)
+        rc = scan_adopt(part, &found, err);
+    if (rc == 0)
+        rc = learn_time(part, err);
+    scan_release(&found);
+    if (rc < 0)
+        return rc;
+    part->clean = NULL;
+    free(facts);
+    return 0;
+}

@@ -1,0 +1,326 @@
+/*
+ * store/replay: reading the commit journal back. See recover.h and journal.h.
+ *
+ * The records of a file's newest turn stand from its first block on: salts
+ * equal, sequences following one another, CRCs holding. Where that ends, the
+ * turn ends, unless a valid later record of the turn stands behind: then a
+ * record in between was damaged. Both turns together are replayed by sequence
+ * from the highest `from` on.
+ *
+ * A part is written to its place if it reaches above its segment's durable
+ * slot: the same bytes at the same positions, so doing it twice is as once.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/diag.h"
+#include "store/inside.h"
+#include "store/recover.h"
+
+/* Where a record stands. */
+struct place {
+    int file;
+    uint64_t pos;
+    struct journal_record r;
+};
+
+struct replay {
+    struct store *store;
+    struct place *place;
+    size_t count, room;
+    uint8_t *record; /* the one in memory */
+    bool damaged;
+    bool no_room;
+    uint64_t missing_bytes; /* that there was no room for */
+    uint64_t parts;
+};
+
+static int place_add(struct replay *rp, int file, uint64_t pos, const struct journal_record *r)
+{
+    if (rp->count == rp->room) {
+        size_t room = rp->room ? rp->room * 2 : 64;
+        struct place *grown = realloc(rp->place, room * sizeof *grown);
+
+        if (!grown)
+            return -ENOMEM;
+        rp->place = grown;
+        rp->room = room;
+    }
+    rp->place[rp->count++] = (struct place){file, pos, *r};
+    return 0;
+}
+
+/* Reads the record at pos whole, checked: 1; 0: none stands there. */
+static int record_read(struct replay *rp, int file, uint64_t pos, struct journal_record *r)
+{
+    const struct journal_file *jf = &rp->store->journal.file[file];
+    struct fileio *io = rp->store->io;
+    uint8_t *grown;
+    uint8_t head[JOURNAL_RECORD_BYTES];
+    int rc;
+
+    if (pos + JOURNAL_RECORD_BYTES > jf->size)
+        return 0;
+    rc = fileio_read_all(io, jf->fd, head, sizeof head, pos);
+    if (rc < 0)
+        return rc;
+    if (!journal_record_decode(head, r) || r->length > JOURNAL_RECORD_MAX ||
+        r->length > jf->size - pos)
+        return 0;
+    grown = realloc(rp->record, r->length);
+    if (!grown)
+        return -ENOMEM;
+    rp->record = grown;
+    rc = fileio_read_all(io, jf->fd, rp->record, r->length, pos);
+    if (rc < 0)
+        return rc;
+    return journal_record_crc(rp->record, r->length) == r->crc;
+}
+
+/* The next valid record of the turn behind a place where none stands: 1. */
+static int find_later(struct replay *rp, int file, uint64_t *pos, uint64_t salt, uint64_t sequence,
+                      struct journal_record *r)
+{
+    for (; *pos + JOURNAL_RECORD_BYTES <= rp->store->journal.file[file].size;
+         *pos += JOURNAL_BLOCK) {
+        int rc = record_read(rp, file, *pos, r);
+
+        if (rc < 0 || (rc == 1 && r->salt == salt && r->sequence > sequence))
+            return rc;
+    }
+    return 0;
+}
+
+/* Collects the records of a file's newest turn. */
+static int turn_read(struct replay *rp, int file)
+{
+    uint64_t pos = JOURNAL_BLOCK;
+    uint64_t sequence = 0;
+    uint64_t salt = 0;
+    bool first = true;
+
+    for (;;) {
+        struct journal_record r;
+        int rc = record_read(rp, file, pos, &r);
+        bool next = rc == 1 && (first || (r.salt == salt && r.sequence == sequence + 1));
+
+        if (rc >= 0 && !next && !first) {
+            uint64_t at = pos;
+
+            rc = find_later(rp, file, &at, salt, sequence, &r);
+            if (rc == 1) {
+                diag_say("%s: .journal.%d: damaged: records %" PRIu64 " to %" PRIu64
+                         " do not read back",
+                         rp->store->name, file, sequence + 1, r.sequence - 1);
+                rp->damaged = next = true;
+                pos = at;
+            }
+        }
+        if (rc < 0)
+            return rc;
+        if (!next)
+            return 0;
+        salt = r.salt;
+        sequence = r.sequence;
+        first = false;
+        rc = place_add(rp, file, pos, &r);
+        if (rc < 0)
+            return rc;
+        pos += (r.length + JOURNAL_BLOCK - 1) & ~(uint64_t)(JOURNAL_BLOCK - 1);
+    }
+}
+
+static int by_sequence(const void *a, const void *b)
+{
+    const struct place *x = a;
+    const struct place *y = b;
+
+    return x->r.sequence < y->r.sequence ? -1 : x->r.sequence > y->r.sequence;
+}
+
+/* -- applying -- */
+
+static struct segment *segment_by_base(struct partition *part, uint64_t base)
+{
+    for (size_t i = part->segment_count; i-- > 0;)
+        if (part->segments[i]->base == base)
+            return part->segments[i];
+    return NULL;
+}
+
+static int write_there(struct replay *rp, struct segment *seg, const struct journal_part *p,
+                       const uint8_t *body)
+{
+    struct fileio *io = rp->store->io;
+    size_t idx_bytes = (size_t)p->entries * IDX_ENTRY_BYTES;
+    uint64_t log_size;
+    int rc = io->ops->size(io, seg->fd[SUFFIX_LOG], &log_size);
+
+    if (rc == 0 && (log_size < p->log_pos || (p->meta_bytes > 0 && seg->fd[SUFFIX_META] < 0)))
+        rc = ERR_DAMAGED; /* what came before it is not there */
+    if (rc == 0)
+        rc = fileio_write_bytes(io, seg->fd[SUFFIX_LOG], body + idx_bytes, p->log_bytes,
+                                p->log_pos);
+    if (rc == 0 && p->meta_bytes > 0)
+        rc = fileio_write_bytes(io, seg->fd[SUFFIX_META], body + idx_bytes + p->log_bytes,
+                                p->meta_bytes, p->meta_pos);
+    if (rc == 0)
+        rc = fileio_write_bytes(io, seg->fd[SUFFIX_IDX], body, idx_bytes,
+                                IDX_HEADER_BYTES + (uint64_t)p->first_entry * IDX_ENTRY_BYTES);
+    return rc;
+}
+
+/* Tries again with the room of .reserve, given up for this. */
+static int write_with_reserve(struct replay *rp, struct segment *seg, const struct journal_part *p,
+                              const uint8_t *body)
+{
+    struct fileio *io = rp->store->io;
+    int rc = write_there(rp, seg, p, body);
+
+    if ((rc == -ENOSPC || rc == -EDQUOT) && io->ops->unlink(io, ".reserve") == 0 &&
+        io->ops->sync_dir(io, "") == 0)
+        rc = write_there(rp, seg, p, body);
+    return rc;
+}
+
+static int apply_part(struct replay *rp, const struct journal_part *p, const uint8_t *body)
+{
+    struct topic *topic = store_topic_by_number(rp->store, p->topic);
+    struct partition *part = topic ? topic_partition(topic, p->partition) : NULL;
+    uint64_t end = p->segment_base + p->log_pos + p->log_bytes;
+    struct segment *seg;
+    struct err err;
+    bool used;
+    int rc;
+
+    if (!part || atomic_load(&part->failed) || p->segment_base < part->segments[0]->base)
+        return 0; /* deleted since, or known not to be writable */
+    seg = segment_by_base(part, p->segment_base);
+    if (!seg) {
+        partition_fail(part, ERR_DAMAGED, "damaged: the journal speaks of a segment %" PRIu64
+                       " that is not there", p->segment_base);
+        return 0;
+    }
+    if (!seg->sealed && end > part->vouched)
+        part->vouched = end;
+    rc = segment_use(seg, &err);
+    used = rc == 0;
+    if (used && end > seg->slot.end) {
+        rc = write_with_reserve(rp, seg, p, body);
+        rp->parts++;
+    }
+    if (rc == -ENOSPC || rc == -EDQUOT) {
+        rp->no_room = true;
+        rp->missing_bytes += journal_part_length(p);
+    }
+    if (rc < 0)
+        partition_fail(part, rc, "replaying the journal at %" PRIu64 ": %s",
+                       p->segment_base + p->log_pos, err_sentence(rc));
+    if (used)
+        segment_unuse(seg);
+    return 0;
+}
+
+static int apply_record(struct replay *rp, const struct place *at)
+{
+    struct journal_record r;
+    uint64_t pos = JOURNAL_RECORD_BYTES;
+    int rc = record_read(rp, at->file, at->pos, &r);
+
+    if (rc < 0)
+        return rc;
+    for (uint32_t i = 0; i < at->r.parts; i++) {
+        struct journal_part p;
+
+        if (pos + JOURNAL_PART_BYTES > at->r.length)
+            return ERR_DAMAGED;
+        journal_part_decode(rp->record + pos, &p);
+        if (journal_part_length(&p) > at->r.length - pos)
+            return ERR_DAMAGED;
+        rc = apply_part(rp, &p, rp->record + pos + JOURNAL_PART_BYTES);
+        if (rc < 0)
+            return rc;
+        pos += journal_part_length(&p);
+    }
+    return 0;
+}
+
+/* -- both files -- */
+
+static int read_both(struct replay *rp, uint64_t *from, uint64_t *last)
+{
+    *from = *last = 0;
+    for (int i = 0; i < 2; i++) {
+        int rc = rp->store->journal.file[i].fd >= 0 ? turn_read(rp, i) : 0;
+
+        if (rc < 0)
+            return rc;
+    }
+    if (rp->count > 0)
+        qsort(rp->place, rp->count, sizeof *rp->place, by_sequence);
+    for (size_t i = 0; i < rp->count; i++) {
+        if (rp->place[i].r.from > *from)
+            *from = rp->place[i].r.from;
+        *last = rp->place[i].r.sequence;
+    }
+    return 0;
+}
+
+/* A gap is damage, but for one before the first record: the last turn of a file
+ * may end with a record that speaks of the other file's turn as needed, that be
+ * checkpointed later, and its first record be torn by the next turn's. */
+static void check_gaps(struct replay *rp, uint64_t from)
+{
+    uint64_t want = 0;
+
+    for (size_t i = 0; i < rp->count; i++) {
+        uint64_t sequence = rp->place[i].r.sequence;
+
+        if (sequence < from)
+            continue;
+        if (want != 0 && sequence != want) {
+            diag_say("%s: the journal is damaged: records %" PRIu64 " to %" PRIu64 " are missing",
+                     rp->store->name, want, sequence - 1);
+            rp->damaged = true;
+        }
+        want = sequence + 1;
+    }
+}
+
+int replay_journals(struct store *store, uint64_t *sequence, bool *keep, struct err *err)
+{
+    struct replay rp = {.store = store};
+    uint64_t from;
+    int rc = read_both(&rp, &from, sequence);
+
+    if (rc == 0)
+        check_gaps(&rp, from);
+    for (size_t i = 0; rc == 0 && i < rp.count; i++)
+        if (rp.place[i].r.sequence >= from)
+            rc = apply_record(&rp, &rp.place[i]);
+    if (rc < 0)
+        err_set(err, rc, "reading the journal: %s", err_sentence(rc));
+    if (rp.no_room)
+        diag_say("%s: no room to replay the journal: free %" PRIu64 " bytes and start again; until "
+                 "then the partitions named above are read-only",
+                 store->name, rp.missing_bytes);
+    *keep = rp.no_room;
+    atomic_store(&store->parts_replayed, rp.parts);
+    free(rp.place);
+    free(rp.record);
+    return rc;
+}
+
+int replay_last_sequence(struct store *store, uint64_t *sequence)
+{
+    struct replay rp = {.store = store};
+    uint64_t from;
+    int rc = read_both(&rp, &from, sequence);
+
+    free(rp.place);
+    free(rp.record);
+    return rc;
+}

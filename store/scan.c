@@ -1,0 +1,309 @@
+/*
+ * store/scan: which segments a partition's directory holds. See recover.h.
+ *
+ * What may be there after a crash, and what becomes of it:
+ *   .<20 digits>.idx.tmp           a segment being made             deleted
+ *   last:  empty .log, no valid .idx       the same                 deleted
+ *   last:  .idx without entries, no .log   the same                 deleted
+ *   first: no .log, a successor            being removed            deleted
+ *   else:  .log without a valid .idx       damage: read-only until repaired
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/diag.h"
+#include "store/inside.h"
+#include "store/recover.h"
+
+struct listing {
+    struct partition *part;
+    struct found *found;
+    struct err *err;
+};
+
+static int found_add(struct found *f, uint64_t base, struct found_segment **seg)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (f->seg[f->count - 1 - i].base == base) {
+            *seg = &f->seg[f->count - 1 - i];
+            return 0;
+        }
+    if (f->count == f->room) {
+        size_t room = f->room ? f->room * 2 : 4;
+        struct found_segment *grown = realloc(f->seg, room * sizeof *grown);
+
+        if (!grown)
+            return -ENOMEM;
+        f->seg = grown;
+        f->room = room;
+    }
+    f->seg[f->count] = (struct found_segment){.base = base};
+    *seg = &f->seg[f->count++];
+    return 0;
+}
+
+static int list_name(void *arg, const char *name, enum fileio_kind kind)
+{
+    struct listing *l = arg;
+    struct found_segment *seg;
+    enum suffix suffix;
+    uint64_t base;
+    int rc;
+
+    if (name[0] == '.') {
+        size_t len = strlen(name);
+
+        if (len > 4 && strcmp(name + len - 4, ".tmp") == 0)
+            l->found->temporaries = true;
+        return 0;
+    }
+    rc = name_of_segment(name, &base, &suffix);
+    if (rc == ERR_NEWER_FORMAT)
+        return err_set(l->err, rc, "%s/%" PRIu32 "/%s: a kind of file that this version does not "
+                       "know; nothing was changed",
+                       l->part->topic->name, l->part->index, name);
+    if (rc < 0 || kind != FILEIO_FILE)
+        return 0; /* not ours: left alone */
+    rc = found_add(l->found, base, &seg);
+    if (rc == 0)
+        seg->has[suffix] = true;
+    return rc;
+}
+
+static int by_base(const void *a, const void *b)
+{
+    const struct found_segment *x = a;
+    const struct found_segment *y = b;
+
+    return x->base < y->base ? -1 : x->base > y->base;
+}
+
+static int read_header(struct partition *part, struct found_segment *seg, struct err *err)
+{
+    struct fileio *io = part->store->io;
+    uint8_t bytes[IDX_HEADER_BYTES];
+    char path[STORE_PATH_MAX];
+    struct idx_header h;
+    int fd;
+    int rc;
+
+    path_of_segment(path, part->topic->name, part->index, seg->base, SUFFIX_IDX);
+    fd = io->ops->open(io, path, FILEIO_READ);
+    rc = fd;
+    if (fd >= 0) {
+        rc = fileio_read_all(io, fd, bytes, sizeof bytes, 0);
+        io->ops->close(io, fd);
+    }
+    if (rc == -ENODATA)
+        return 0; /* shorter than a header */
+    if (rc < 0)
+        return err_set(err, rc, "%s: %s", path, err_sentence(rc));
+    rc = idx_header_decode(bytes, &h);
+    if (rc == ERR_NEWER_FORMAT)
+        return err_set(err, rc, "%s: written by a newer version of topicfs; nothing was changed",
+                       path);
+    if (rc == 0 && h.base_offset == seg->base) {
+        seg->header_valid = true;
+        seg->number = h.base_number;
+    }
+    return 0;
+}
+
+static int measure(struct partition *part, struct found_segment *seg, struct err *err)
+{
+    struct fileio *io = part->store->io;
+
+    for (int i = 0; i < SUFFIX_COUNT; i++) {
+        struct fileio_stat st;
+        char path[STORE_PATH_MAX];
+        int rc;
+
+        if (!seg->has[i])
+            continue;
+        path_of_segment(path, part->topic->name, part->index, seg->base, (enum suffix)i);
+        rc = io->ops->stat(io, path, &st);
+        if (rc < 0)
+            return err_set(err, rc, "%s: %s", path, err_sentence(rc));
+        seg->bytes[i] = st.size_bytes;
+    }
+    return seg->has[SUFFIX_IDX] ? read_header(part, seg, err) : 0;
+}
+
+static bool unfinished(const struct found_segment *s)
+{
+    if (s->has[SUFFIX_LOG])
+        return s->bytes[SUFFIX_LOG] == 0 && !s->header_valid;
+    return s->bytes[SUFFIX_META] == 0 &&
+           (!s->header_valid || s->bytes[SUFFIX_IDX] < IDX_HEADER_BYTES + IDX_ENTRY_BYTES);
+}
+
+static void mark_left_overs(struct found *f)
+{
+    size_t first = 0;
+    size_t last = f->count;
+
+    while (first + 1 < last && !f->seg[first].has[SUFFIX_LOG])
+        f->seg[first++].left_over = true;
+    while (last > first + 1 && unfinished(&f->seg[last - 1]))
+        f->seg[--last].left_over = true;
+}
+
+int scan_partition(struct partition *part, struct found *found, struct err *err)
+{
+    struct listing l = {part, found, err};
+    char dir[STORE_PATH_MAX];
+    int rc;
+
+    path_of_partition(dir, part->topic->name, part->index);
+    rc = part->store->io->ops->list(part->store->io, dir, list_name, &l);
+    if (rc == ERR_NEWER_FORMAT)
+        return rc;
+    if (rc < 0)
+        return err_set(err, rc, "%s: %s", dir, err_sentence(rc));
+    if (found->count > 0)
+        qsort(found->seg, found->count, sizeof *found->seg, by_base);
+    for (size_t i = 0; i < found->count; i++) {
+        rc = measure(part, &found->seg[i], err);
+        if (rc < 0)
+            return rc;
+    }
+    mark_left_overs(found);
+    return 0;
+}
+
+void scan_release(struct found *found)
+{
+    free(found->seg);
+    *found = (struct found){0};
+}
+
+/* -- cleaning up -- */
+
+struct removal {
+    struct fileio *io;
+    const char *dir;
+    int rc;
+};
+
+static int remove_temporary(void *arg, const char *name, enum fileio_kind kind)
+{
+    struct removal *r = arg;
+    size_t len = strlen(name);
+    char path[STORE_PATH_MAX];
+
+    (void)kind;
+    if (name[0] == '.' && len > 4 && strcmp(name + len - 4, ".tmp") == 0) {
+        snprintf(path, sizeof path, "%.300s/%.200s", r->dir, name);
+        r->rc = r->io->ops->unlink(r->io, path);
+    }
+    return r->rc;
+}
+
+int scan_clean_up(struct partition *part, const struct found *found)
+{
+    struct fileio *io = part->store->io;
+    char path[STORE_PATH_MAX];
+    char dir[STORE_PATH_MAX];
+    struct removal r = {io, dir, 0};
+    bool any = found->temporaries;
+
+    path_of_partition(dir, part->topic->name, part->index);
+    if (found->temporaries) {
+        int rc = io->ops->list(io, dir, remove_temporary, &r);
+
+        if (rc < 0)
+            return rc;
+    }
+    for (size_t i = 0; i < found->count; i++) {
+        const struct found_segment *s = &found->seg[i];
+
+        /* .idx before .log: a .log alone is never taken for something else */
+        for (int f = SUFFIX_COUNT - 1; s->left_over && f >= 0; f--) {
+            int rc;
+
+            if (!s->has[f])
+                continue;
+            path_of_segment(path, part->topic->name, part->index, s->base, (enum suffix)f);
+            rc = io->ops->unlink(io, path);
+            if (rc < 0)
+                return rc;
+            any = true;
+        }
+    }
+    return any ? io->ops->sync_dir(io, dir) : 0;
+}
+
+/* -- adopting -- */
+
+static uint64_t entries_of(const struct found_segment *s)
+{
+    return s->bytes[SUFFIX_IDX] < IDX_HEADER_BYTES
+               ? 0
+               : (s->bytes[SUFFIX_IDX] - IDX_HEADER_BYTES) / IDX_ENTRY_BYTES;
+}
+
+/* A sealed segment against its successor. */
+static int check_joint(struct partition *part, const struct found_segment *s,
+                       const struct found_segment *next)
+{
+    uint64_t bytes = next->base - s->base;
+    uint64_t good = s->bytes[SUFFIX_LOG] < bytes ? s->bytes[SUFFIX_LOG] : bytes;
+
+    if (s->has[SUFFIX_LOG] && s->header_valid && s->bytes[SUFFIX_LOG] == bytes &&
+        (!next->header_valid || s->number + entries_of(s) == next->number))
+        return 0;
+    if (!s->header_valid || !s->has[SUFFIX_LOG])
+        good = 0;
+    diag_say("%s/%" PRIu32 "/%020" PRIu64 ": damaged: %" PRIu64 " bytes and %" PRIu64
+             " messages, where the next segment says %" PRIu64 " bytes",
+             part->topic->name, part->index, s->base, s->bytes[SUFFIX_LOG], entries_of(s), bytes);
+    if (good == bytes)
+        good = 0; /* the bytes are there, but the index does not agree with them */
+    return partition_add_damage(part, s->base + good, next->base, 0);
+}
+
+static int adopt_one(struct partition *part, const struct found_segment *s, bool newest)
+{
+    struct segment *seg = segment_new(part, s->base);
+    int rc;
+
+    if (!seg)
+        return -ENOMEM;
+    seg->sealed = !newest;
+    rc = partition_add_segment(part, seg);
+    if (rc < 0)
+        segment_put(seg);
+    return rc;
+}
+
+int scan_adopt(struct partition *part, const struct found *found, struct err *err)
+{
+    const struct found_segment *before = NULL;
+    size_t last = 0;
+    int rc = 0;
+
+    for (size_t i = 0; i < found->count; i++)
+        if (!found->seg[i].left_over)
+            last = i;
+    for (size_t i = 0; rc == 0 && i < found->count; i++) {
+        const struct found_segment *s = &found->seg[i];
+
+        if (s->left_over)
+            continue;
+        rc = adopt_one(part, s, i == last);
+        if (rc == 0 && before)
+            rc = check_joint(part, before, s);
+        before = s;
+    }
+    if (rc < 0)
+        return err_set(err, rc, "%s/%" PRIu32 ": %s", part->topic->name, part->index,
+                       err_sentence(rc));
+    if (!before || !before->has[SUFFIX_LOG] || !before->header_valid)
+        return err_set(err, ERR_DAMAGED, "%s/%" PRIu32 ": the newest segment has no %s",
+                       part->topic->name, part->index,
+                       before && before->has[SUFFIX_LOG] ? "valid .idx" : ".log");
+    return 0;
+}
