@@ -214,7 +214,7 @@ void path_of_sealed(char out[STORE_PATH_MAX], const char *topic, uint32_t partit
              base);
 }
 
-int name_of_segment(const char *name, uint64_t *base, enum suffix *suffix)
+int parse_segment_name(const char *name, uint64_t *base, enum suffix *suffix)
 {
     uint64_t v = 0;
 

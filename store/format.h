@@ -126,7 +126,7 @@ void path_of_sealed(char out[STORE_PATH_MAX], const char *topic, uint32_t partit
 
 /* Takes "<20 digits>.<suffix>" apart. 0; -EINVAL: not a name of this form;
  * ERR_NEWER_FORMAT: 20 digits with a suffix that is not known. */
-int name_of_segment(const char *name, uint64_t *base, enum suffix *suffix) MUST_CHECK;
+int parse_segment_name(const char *name, uint64_t *base, enum suffix *suffix) MUST_CHECK;
 
 /* A canonical decimal (no sign, no leading zero) in [0, max]. */
 bool parse_decimal(const char *text, size_t len, uint64_t max, uint64_t *out);

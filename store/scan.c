@@ -60,7 +60,7 @@ static int list_name(void *arg, const char *name, enum fileio_kind kind)
             l->found->temporaries = true;
         return 0;
     }
-    rc = name_of_segment(name, &base, &suffix);
+    rc = parse_segment_name(name, &base, &suffix);
     if (rc == ERR_NEWER_FORMAT)
         return err_set(l->err, rc, "%s/%" PRIu32 "/%s: a kind of file that this version does not "
                        "know; nothing was changed",
