@@ -28,9 +28,8 @@ struct real {
 static int real_resolve(struct fileio *io, const char *path, uint64_t flags, uint64_t mode)
 {
     struct real *r = (struct real *)io;
-    struct open_how how = {.flags = flags | O_CLOEXEC,
-                           .mode = mode,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    struct open_how how = {
+        .flags = flags | O_CLOEXEC, .mode = mode, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
     long fd;
 
     do

@@ -20,9 +20,9 @@
 
 #include "store/inside.h"
 
-#define GROUP_SETS_MAX 256u
-#define GROUP_BYTES_MAX ((uint64_t)16 << 20)
-#define GROUP_IOV_MAX 512u
+#define GROUP_SETS_MAX     256u
+#define GROUP_BYTES_MAX    ((uint64_t)16 << 20)
+#define GROUP_IOV_MAX      512u
 #define CLOCK_STEP_BACK_MS 60000u
 
 struct append_request {
@@ -39,7 +39,7 @@ struct group {
     struct append_request *first, *end; /* [first, end) of the queue's list */
     uint64_t log_pos, meta_pos;         /* where it begins */
     uint64_t log_bytes, meta_bytes;
-    uint64_t count;   /* messages */
+    uint64_t count; /* messages */
     uint32_t iovs;
     uint32_t time_ms; /* after the segment's base time */
 };
@@ -51,8 +51,8 @@ static int check_set(struct partition *part, const struct set *set, struct err *
     if (set->count == 0 || set->open_bytes > 0)
         return err_set(err, -EINVAL, "a set without a whole message");
     if (set->largest_bytes > conf->message_max_bytes)
-        return err_set(err, -EMSGSIZE, "%s: a message of %" PRIu32
-                       " bytes is above message.max.bytes=%" PRIu64,
+        return err_set(err, -EMSGSIZE,
+                       "%s: a message of %" PRIu32 " bytes is above message.max.bytes=%" PRIu64,
                        part->topic->name, set->largest_bytes, conf->message_max_bytes);
     if (set->log_bytes + set->meta.len > conf->set_max_bytes)
         return err_set(err, -EMSGSIZE, "%s: a set of %zu bytes is above set.max.bytes=%" PRIu64,
@@ -251,8 +251,8 @@ static int take_back(struct partition *part, struct segment *seg, const struct g
 static bool append_time(const struct partition *part, const struct segment *seg, uint32_t *time_ms)
 {
     uint64_t now = store_wall_ms(part->store);
-    uint64_t last = part->appended.time_ms > seg->base_time_ms ? part->appended.time_ms
-                                                               : seg->base_time_ms;
+    uint64_t last =
+        part->appended.time_ms > seg->base_time_ms ? part->appended.time_ms : seg->base_time_ms;
 
     if (now + CLOCK_STEP_BACK_MS < last)
         return false;

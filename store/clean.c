@@ -17,8 +17,8 @@
 #include "store/inside.h"
 #include "store/recover.h"
 
-#define CLEAN_MAX ((size_t)1 << 30)
-#define FIELDS 9
+#define CLEAN_MAX      ((size_t)1 << 30)
+#define FIELDS         9
 #define CRC_LINE_BYTES 16u /* "crc32c XXXXXXXX\n" */
 
 static bool crc_holds(const char *text, size_t len)
@@ -79,8 +79,7 @@ static bool believe_line(struct store *store, const uint64_t field[FIELDS])
     part->clean = malloc(sizeof *part->clean);
     if (!part->clean)
         return false;
-    *part->clean =
-        (struct clean_facts){field[2], field[3], {field[4], field[5], field[6]}};
+    *part->clean = (struct clean_facts){field[2], field[3], {field[4], field[5], field[6]}};
     partition_set_marks(part, &at);
     return sizes_match(part, part->clean);
 }

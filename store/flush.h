@@ -72,10 +72,10 @@ struct flush_jobs {
 struct flusher {
     struct store *store;
     pthread_mutex_t lock;
-    pthread_cond_t due;     /* the heap's top may be due now */
-    pthread_cond_t direct;  /* work for the direct thread */
-    pthread_cond_t idle;    /* some partition is not busy any more */
-    pthread_cond_t notices; /* work for the notifier */
+    pthread_cond_t due;      /* the heap's top may be due now */
+    pthread_cond_t direct;   /* work for the direct thread */
+    pthread_cond_t idle;     /* some partition is not busy any more */
+    pthread_cond_t notices;  /* work for the notifier */
     struct partition **heap; /* by due_us */
     size_t heap_count, heap_room;
     size_t heap_places; /* partitions that may need one */

@@ -18,7 +18,7 @@
 #include "base/diag.h"
 #include "store/inside.h"
 
-#define SYNCFS_AT 32u
+#define SYNCFS_AT       32u
 #define CHECKPOINT_STEP 256u /* partitions at once: bounds how long a roll waits */
 
 /* -- making files durable -- */
@@ -96,8 +96,7 @@ static void sync_slots(struct store *store, struct flush_job *job, size_t n)
         return;
     for (size_t i = 0; i < n; i++)
         if (job[i].rc == 0)
-            job[i].rc =
-                store->io->ops->fdatasync(store->io, job[i].seg->fd[SUFFIX_IDX]);
+            job[i].rc = store->io->ops->fdatasync(store->io, job[i].seg->fd[SUFFIX_IDX]);
 }
 
 /* -- jobs -- */

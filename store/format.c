@@ -9,13 +9,13 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 
-#define IDX_MAGIC "TFSIDX"
-#define IDX_CRC_AT 36u
-#define JOURNAL_MAGIC "TFSJNL"
+#define IDX_MAGIC      "TFSIDX"
+#define IDX_CRC_AT     36u
+#define JOURNAL_MAGIC  "TFSJNL"
 #define JOURNAL_CRC_AT 24u
-#define RECORD_MAGIC 0x52534654u /* "TFSR" */
-#define RECORD_CRC_AT 36u
-#define ENTRY_MORE 0x80000000u
+#define RECORD_MAGIC   0x52534654u /* "TFSR" */
+#define RECORD_CRC_AT  36u
+#define ENTRY_MORE     0x80000000u
 
 void idx_header_encode(uint8_t out[IDX_HEADER_BYTES], const struct idx_header *h)
 {
@@ -188,16 +188,16 @@ void journal_part_decode(const uint8_t in[JOURNAL_PART_BYTES], struct journal_pa
 
 uint64_t journal_part_length(const struct journal_part *p)
 {
-    uint64_t bytes = JOURNAL_PART_BYTES + (uint64_t)p->entries * IDX_ENTRY_BYTES + p->log_bytes +
-                     p->meta_bytes;
+    uint64_t bytes =
+        JOURNAL_PART_BYTES + (uint64_t)p->entries * IDX_ENTRY_BYTES + p->log_bytes + p->meta_bytes;
 
     return (bytes + 7) & ~(uint64_t)7;
 }
 
 static const char *const suffixes[SUFFIX_COUNT] = {".log", ".idx", ".meta"};
 
-void path_of_segment(char out[STORE_PATH_MAX], const char *topic, uint32_t partition,
-                     uint64_t base, enum suffix suffix)
+void path_of_segment(char out[STORE_PATH_MAX], const char *topic, uint32_t partition, uint64_t base,
+                     enum suffix suffix)
 {
     snprintf(out, STORE_PATH_MAX, "%s/%" PRIu32 "/%020" PRIu64 "%s", topic, partition, base,
              suffixes[suffix]);

@@ -19,9 +19,9 @@
 /* -- .idx -- */
 
 #define IDX_HEADER_BYTES 4096u
-#define IDX_ENTRY_BYTES 16u
-#define IDX_SLOT_AT(i) ((i) ? 1024u : 512u)
-#define IDX_SLOT_BYTES 20u
+#define IDX_ENTRY_BYTES  16u
+#define IDX_SLOT_AT(i)   ((i) ? 1024u : 512u)
+#define IDX_SLOT_BYTES   20u
 
 struct idx_header {
     uint64_t base_offset;
@@ -36,8 +36,8 @@ struct idx_slot {
 };
 
 struct idx_entry {
-    uint32_t end;      /* position just past the message in .log */
-    bool more;         /* the same set goes on in the next entry */
+    uint32_t end; /* position just past the message in .log */
+    bool more;    /* the same set goes on in the next entry */
     uint32_t crc;
     uint32_t time_ms;  /* after the base time */
     uint32_t meta_end; /* position just past its record in .meta */
@@ -61,10 +61,10 @@ uint32_t idx_entry_crc(const uint8_t in[IDX_ENTRY_BYTES], uint32_t crc_begun, ui
 
 /* -- journal -- */
 
-#define JOURNAL_BLOCK 4096u
+#define JOURNAL_BLOCK        4096u
 #define JOURNAL_HEADER_BYTES 28u
 #define JOURNAL_RECORD_BYTES 40u
-#define JOURNAL_PART_BYTES 40u
+#define JOURNAL_PART_BYTES   40u
 
 struct journal_record {
     uint32_t length; /* padding to the block not counted */
@@ -119,8 +119,8 @@ enum suffix { SUFFIX_LOG, SUFFIX_IDX, SUFFIX_META, SUFFIX_COUNT };
 #define STORE_PATH_MAX 512
 
 /* "TOPIC/PARTITION/<20 digits>.<suffix>" */
-void path_of_segment(char out[STORE_PATH_MAX], const char *topic, uint32_t partition,
-                     uint64_t base, enum suffix suffix);
+void path_of_segment(char out[STORE_PATH_MAX], const char *topic, uint32_t partition, uint64_t base,
+                     enum suffix suffix);
 void path_of_partition(char out[STORE_PATH_MAX], const char *topic, uint32_t partition);
 void path_of_sealed(char out[STORE_PATH_MAX], const char *topic, uint32_t partition, uint64_t base);
 

@@ -40,7 +40,7 @@ struct append_request;
 
 /* What .clean says of a partition. */
 struct clean_facts {
-    uint64_t first, base;        /* offset of the oldest and of the newest segment */
+    uint64_t first, base;         /* offset of the oldest and of the newest segment */
     uint64_t bytes[SUFFIX_COUNT]; /* of the newest segment's files */
 };
 
@@ -57,8 +57,8 @@ struct partition {
     bool shut; /* the topic is being removed */
 
     pthread_mutex_t lock;
-    struct clean_facts *clean;  /* lock; .clean vouches for it, segments are not listed yet */
-    struct segment **segments;   /* lock; ascending by base; the last is the newest */
+    struct clean_facts *clean; /* lock; .clean vouches for it, segments are not listed yet */
+    struct segment **segments; /* lock; ascending by base; the last is the newest */
     size_t segment_count, segment_room;
     struct damage *damages; /* lock; ascending */
     size_t damage_count;
@@ -111,8 +111,8 @@ struct store {
     int lock_fd, root_fd;
     char boot_id[40];
     uint64_t reserved_bytes; /* in .reserve */
-    bool same_boot; /* the last process ran in this boot */
-    uint64_t rng;   /* tests: state of the seeded generator */
+    bool same_boot;          /* the last process ran in this boot */
+    uint64_t rng;            /* tests: state of the seeded generator */
 
     pthread_mutex_t make_lock; /* one topic is made or removed at a time */
     pthread_rwlock_t topics_lock;
@@ -160,11 +160,14 @@ void partition_set_marks(struct partition *part, const struct mark *at); /* all 
 int partition_roll(struct partition *part, struct err *err) MUST_CHECK;
 int partition_seal_link(struct partition *part, struct segment *seg);
 
-/* -- topic.c -- */
+/* -- topic.c, topic_make.c, topic_config.c -- */
 struct topic *topic_new(struct store *store, const char *name, uint32_t number, const char *id,
                         const struct topic_config *conf);
 /* Up to `count` of them; `fresh`: each with the empty segment just made. */
 int topic_add_partitions(struct topic *topic, uint32_t count, bool fresh) MUST_CHECK;
+/* Writes .config into dir, durably. */
+int topic_config_write(struct topic *topic, const char *dir,
+                       const struct topic_config *conf) MUST_CHECK;
 /* Reads a topic's .config and adds it to the store; its partitions are empty. */
 int topic_load(struct store *store, const char *name, struct err *err) MUST_CHECK;
 void topic_free(struct topic *topic);

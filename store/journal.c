@@ -14,9 +14,9 @@
 #include "base/diag.h"
 #include "store/inside.h"
 
-#define GROW_BYTES ((uint64_t)1 << 20)
-#define TURN_MIN_BYTES ((uint64_t)4 << 20) /* a turn of this size ends when it is */
-#define TURN_AGE_US ((uint64_t)30000000)   /* so old; a full one ends at once */
+#define GROW_BYTES     ((uint64_t)1 << 20)
+#define TURN_MIN_BYTES ((uint64_t)4 << 20)  /* a turn of this size ends when it is */
+#define TURN_AGE_US    ((uint64_t)30000000) /* so old; a full one ends at once */
 
 static const char *const names[2] = {".journal.0", ".journal.1"};
 

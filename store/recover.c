@@ -113,8 +113,8 @@ static int settle(struct partition *part, struct err *err)
     if (rc == 0 && must_rewrite(part))
         rc = verify_rewrite(part, &slot);
     if (rc < 0) {
-        partition_fail(part, rc, "writing again what is above %" PRIu64 ": %s",
-                       slot.offset, err_sentence(rc));
+        partition_fail(part, rc, "writing again what is above %" PRIu64 ": %s", slot.offset,
+                       err_sentence(rc));
         return 0;
     }
     /* Not visible yet: the flush of all raises that. */
@@ -219,8 +219,7 @@ static bool sizes_match(const struct clean_facts *facts, const struct found *fou
 {
     const struct found_segment *last = found->count > 0 ? &found->seg[found->count - 1] : NULL;
 
-    if (!last || last->base != facts->base || last->left_over ||
-        found->seg[0].base != facts->first)
+    if (!last || last->base != facts->base || last->left_over || found->seg[0].base != facts->first)
         return false;
     for (int i = 0; i < SUFFIX_COUNT; i++)
         if (last->bytes[i] != facts->bytes[i])

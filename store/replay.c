@@ -162,8 +162,8 @@ static int write_there(struct replay *rp, struct segment *seg, const struct jour
     if (rc == 0 && (log_size < p->log_pos || (p->meta_bytes > 0 && seg->fd[SUFFIX_META] < 0)))
         rc = ERR_DAMAGED; /* what came before it is not there */
     if (rc == 0)
-        rc = fileio_write_bytes(io, seg->fd[SUFFIX_LOG], body + idx_bytes, p->log_bytes,
-                                p->log_pos);
+        rc =
+            fileio_write_bytes(io, seg->fd[SUFFIX_LOG], body + idx_bytes, p->log_bytes, p->log_pos);
     if (rc == 0 && p->meta_bytes > 0)
         rc = fileio_write_bytes(io, seg->fd[SUFFIX_META], body + idx_bytes + p->log_bytes,
                                 p->meta_bytes, p->meta_pos);
@@ -200,8 +200,9 @@ static int apply_part(struct replay *rp, const struct journal_part *p, const uin
         return 0; /* deleted since, or known not to be writable */
     seg = segment_by_base(part, p->segment_base);
     if (!seg) {
-        partition_fail(part, ERR_DAMAGED, "damaged: the journal speaks of a segment %" PRIu64
-                       " that is not there", p->segment_base);
+        partition_fail(part, ERR_DAMAGED,
+                       "damaged: the journal speaks of a segment %" PRIu64 " that is not there",
+                       p->segment_base);
         return 0;
     }
     if (!seg->sealed && end > part->vouched)

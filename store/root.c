@@ -17,9 +17,9 @@
 #include "store/inside.h"
 #include "store/recover.h"
 
-#define FIRST_TOPIC 16u
+#define FIRST_TOPIC       16u
 #define RESERVE_MIN_BYTES ((uint64_t)8 << 20)
-#define FORMAT_MAX ((size_t)4096)
+#define FORMAT_MAX        ((size_t)4096)
 
 /* -- random -- */
 

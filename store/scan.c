@@ -62,7 +62,8 @@ static int list_name(void *arg, const char *name, enum fileio_kind kind)
     }
     rc = parse_segment_name(name, &base, &suffix);
     if (rc == ERR_NEWER_FORMAT)
-        return err_set(l->err, rc, "%s/%" PRIu32 "/%s: a kind of file that this version does not "
+        return err_set(l->err, rc,
+                       "%s/%" PRIu32 "/%s: a kind of file that this version does not "
                        "know; nothing was changed",
                        l->part->topic->name, l->part->index, name);
     if (rc < 0 || kind != FILEIO_FILE)

@@ -14,8 +14,7 @@
 int segment_read_entries(struct segment *seg, uint64_t first, uint32_t n, uint8_t *out)
 {
     return fileio_read_all(seg->part->store->io, seg->fd[SUFFIX_IDX], out,
-                           (size_t)n * IDX_ENTRY_BYTES,
-                           IDX_HEADER_BYTES + first * IDX_ENTRY_BYTES);
+                           (size_t)n * IDX_ENTRY_BYTES, IDX_HEADER_BYTES + first * IDX_ENTRY_BYTES);
 }
 
 int segment_read_entry(struct segment *seg, uint64_t i, struct idx_entry *e)

@@ -231,8 +231,8 @@ int set_add_message(struct set *set, const struct message *m)
     if (value_len > 0 && memchr(m->value, '\n', value_len))
         set->newline_in_value = true;
     set->log_bytes += value_len + 1;
-    set->entries[set->count++] = (struct set_entry){
-        .end = set->log_bytes, .crc = crc, .meta_end = (uint32_t)set->meta.len};
+    set->entries[set->count++] =
+        (struct set_entry){.end = set->log_bytes, .crc = crc, .meta_end = (uint32_t)set->meta.len};
     if (bytes > set->largest_bytes)
         set->largest_bytes = (uint32_t)bytes;
     return 0;

@@ -16,9 +16,9 @@
 #include "store/recover.h"
 #include "store/root.h"
 
-#define JOURNAL_BYTES ((uint64_t)128 << 20)
+#define JOURNAL_BYTES              ((uint64_t)128 << 20)
 #define JOURNAL_PART_BYTES_DEFAULT ((uint64_t)256 << 10)
-#define IDLE_SEGMENTS 256u
+#define IDLE_SEGMENTS              256u
 
 uint64_t store_wall_ms(struct store *store)
 {
@@ -129,9 +129,8 @@ struct topic *store_topic_by_number(struct store *store, uint32_t number)
 {
     size_t at = place_of(store, number);
 
-    return at < store->topic_count && store->by_number[at]->number == number
-               ? store->by_number[at]
-               : NULL;
+    return at < store->topic_count && store->by_number[at]->number == number ? store->by_number[at]
+                                                                             : NULL;
 }
 
 struct topic *store_topic_find(struct store *store, const char *name)
@@ -429,11 +428,11 @@ static int status_partition(struct partition *part, struct buf *out)
                           err_sentence(rc));
     if (!st.failed && st.damaged_runs == 0)
         return 0;
-    return buf_printf(out, "partition %s/%" PRIu32 ": %s%s%s%" PRIu32 " damaged runs, %" PRIu64
-                      " messages in them\n",
-                      part->topic->name, part->index, st.failed ? "read-only: " : "",
-                      st.failed ? st.why : "", st.failed ? "; " : "", st.damaged_runs,
-                      st.damaged_messages);
+    return buf_printf(
+        out,
+        "partition %s/%" PRIu32 ": %s%s%s%" PRIu32 " damaged runs, %" PRIu64 " messages in them\n",
+        part->topic->name, part->index, st.failed ? "read-only: " : "", st.failed ? st.why : "",
+        st.failed ? "; " : "", st.damaged_runs, st.damaged_messages);
 }
 
 int store_status(struct store *store, struct buf *out)
@@ -442,17 +441,16 @@ int store_status(struct store *store, struct buf *out)
     struct journal *j = &store->journal;
     struct topic *topic;
     uint32_t at = 0;
-    int rc = buf_printf(out,
-                        "store: %s\nuuid: %s\nbroker: %" PRIu32 "\ntopics: %" PRIu32
-                        "\nopen segments: %u\njournal: %s\njournal flushes: %" PRIu64
-                        "\ndirect flushes: %" PRIu64 "\njournal turns: %" PRIu64
-                        "\ncheckpoints: %" PRIu64 "\nreplayed at start: %" PRIu64
-                        " parts\ncut at start: %" PRIu64 " messages\n",
-                        store->name, store->uuid_text, store->options.broker,
-                        store_topic_count(store), store->open_segments,
-                        j->dead ? "given up until the next start" : "in use", fl->journal_flushes,
-                        fl->direct_flushes, j->turns, fl->checkpoints,
-                        atomic_load(&store->parts_replayed), atomic_load(&store->messages_cut));
+    int rc = buf_printf(
+        out,
+        "store: %s\nuuid: %s\nbroker: %" PRIu32 "\ntopics: %" PRIu32
+        "\nopen segments: %u\njournal: %s\njournal flushes: %" PRIu64 "\ndirect flushes: %" PRIu64
+        "\njournal turns: %" PRIu64 "\ncheckpoints: %" PRIu64 "\nreplayed at start: %" PRIu64
+        " parts\ncut at start: %" PRIu64 " messages\n",
+        store->name, store->uuid_text, store->options.broker, store_topic_count(store),
+        store->open_segments, j->dead ? "given up until the next start" : "in use",
+        fl->journal_flushes, fl->direct_flushes, j->turns, fl->checkpoints,
+        atomic_load(&store->parts_replayed), atomic_load(&store->messages_cut));
 
     while (rc == 0 && (topic = store_topic_next(store, at))) {
         for (uint32_t p = 0; rc == 0 && p < topic_partition_count(topic); p++)

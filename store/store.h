@@ -36,9 +36,9 @@ struct topic;
 #define TOPIC_NAME_MAX 249
 
 struct store_options {
-    struct fileio *io;                 /* borrowed; outlives the store */
-    const char *name;                  /* of the store, for sentences ("./data") */
-    uint64_t (*wall_ms)(void *arg);    /* NULL = the system's clock */
+    struct fileio *io;              /* borrowed; outlives the store */
+    const char *name;               /* of the store, for sentences ("./data") */
+    uint64_t (*wall_ms)(void *arg); /* NULL = the system's clock */
     void *clock_arg;
     bool threads;
     uint32_t broker;                   /* this broker's id; 0 = 1 */
@@ -106,8 +106,8 @@ struct topic *topic_get(struct topic *topic);
 void topic_put(struct topic *topic);
 
 const char *topic_name(const struct topic *topic);
-uint32_t topic_number(const struct topic *topic); /* never reused, >= 16 */
-const char *topic_id(const struct topic *topic);  /* UUID text */
+uint32_t topic_number(const struct topic *topic);  /* never reused, >= 16 */
+const char *topic_id(const struct topic *topic);   /* UUID text */
 uint64_t topic_made_ms(const struct topic *topic); /* when it was made or first seen */
 bool topic_removed(const struct topic *topic);
 

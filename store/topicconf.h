@@ -37,8 +37,7 @@ extern const struct topic_config topic_config_default;
  * lines and lines beginning with '#' are skipped. what names the text in
  * sentences. Checks the result as a whole. */
 int topic_config_parse(struct topic_config *conf, const struct topic_config *defaults,
-                       const char *text, size_t len, const char *what,
-                       struct err *err) MUST_CHECK;
+                       const char *text, size_t len, const char *what, struct err *err) MUST_CHECK;
 
 /* One setting, as the command line gives it. */
 int topic_config_set(struct topic_config *conf, const struct topic_config *defaults,

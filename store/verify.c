@@ -16,7 +16,7 @@
 #include "store/recover.h"
 
 #define WINDOW_ENTRIES 4096u
-#define WINDOW_BYTES ((uint64_t)1 << 20)
+#define WINDOW_BYTES   ((uint64_t)1 << 20)
 
 /* A window on one file, read with pread. */
 struct window {
@@ -332,7 +332,8 @@ int verify_rewrite(struct partition *part, const struct mark *slot)
 
     if (!room)
         return -ENOMEM;
-    rc = copy_over(io, seg->fd[SUFFIX_LOG], slot->offset - seg->base, end->offset - seg->base, room);
+    rc =
+        copy_over(io, seg->fd[SUFFIX_LOG], slot->offset - seg->base, end->offset - seg->base, room);
     if (rc == 0 && seg->fd[SUFFIX_META] >= 0)
         rc = copy_over(io, seg->fd[SUFFIX_META], slot->meta_end, end->meta_end, room);
     if (rc == 0)

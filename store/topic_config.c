@@ -1,0 +1,270 @@
+/*
+ * store/topic_config: a topic's .config: reading it at start, changing it.
+ *
+ * The file is replaced as a whole, durably, before a change holds; the values
+ * in memory are replaced as a whole too, so that who reads them needs no lock.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/inside.h"
+
+#define CONFIG_MAX ((size_t)64 << 10)
+
+/* -- .config -- */
+
+static int config_text(const struct topic *topic, const struct topic_config *conf, struct buf *out)
+{
+    int rc = buf_printf(out, "id=%s\nnumber=%" PRIu32 "\n", topic->id, topic->number);
+
+    return rc < 0 ? rc : topic_config_print(conf, out);
+}
+
+int topic_config_write(struct topic *topic, const char *dir, const struct topic_config *conf)
+{
+    struct buf text = {.cap = CONFIG_MAX};
+    int rc = config_text(topic, conf, &text);
+
+    if (rc == 0)
+        rc = fileio_replace_file(topic->store->io, dir, ".config", text.data, text.len);
+    buf_release(&text);
+    return rc;
+}
+
+int topic_config_text(struct topic *topic, struct buf *out)
+{
+    return config_text(topic, topic_config(topic), out);
+}
+
+/* Takes the line `key=value\n` off the front of the text. */
+static bool take_line(const char **text, size_t *len, const char *key, char *value, size_t room)
+{
+    size_t key_len = strlen(key);
+    const char *nl = memchr(*text, '\n', *len);
+    size_t n;
+
+    if (!nl || (size_t)(nl - *text) < key_len || memcmp(*text, key, key_len) != 0)
+        return false;
+    n = (size_t)(nl - *text) - key_len;
+    if (n >= room)
+        return false;
+    memcpy(value, *text + key_len, n);
+    value[n] = '\0';
+    *len -= (size_t)(nl - *text) + 1;
+    *text = nl + 1;
+    return true;
+}
+
+static int add_loaded(struct store *store, const char *name, const char *id, const char *number,
+                      const struct topic_config *conf, struct err *err)
+{
+    struct topic *topic;
+    uint64_t n;
+    int rc;
+
+    if (strlen(id) != 36 || !parse_decimal(number, strlen(number), UINT32_MAX, &n))
+        return err_set(err, ERR_DAMAGED, "%s/.config: not a topic's", name);
+    if (store_topic_by_number(store, (uint32_t)n))
+        return err_set(err, ERR_DAMAGED,
+                       "%s/.config: its number %s is another topic's: a copy made by hand? Move "
+                       "it out of the store",
+                       name, number);
+    topic = topic_new(store, name, (uint32_t)n, id, conf);
+    rc = topic ? topic_add_partitions(topic, (uint32_t)conf->partitions, false) : -ENOMEM;
+    if (rc == 0)
+        rc = store_add_topic(store, topic);
+    if (rc < 0 && topic)
+        topic_free(topic);
+    return rc < 0 ? err_set(err, rc, "%s: %s", name, err_sentence(rc)) : 0;
+}
+
+int topic_load(struct store *store, const char *name, struct err *err)
+{
+    struct topic_config conf = topic_config_default;
+    char path[STORE_PATH_MAX];
+    char number[16];
+    char id[48];
+    const char *at;
+    char *text;
+    size_t len;
+    int rc;
+
+    snprintf(path, sizeof path, "%s/.config", name);
+    rc = fileio_read_file(store->io, path, CONFIG_MAX, &text, &len);
+    if (rc < 0)
+        return err_set(err, rc, "%s: %s", path, err_sentence(rc));
+    at = text;
+    if (!take_line(&at, &len, "id=", id, sizeof id) ||
+        !take_line(&at, &len, "number=", number, sizeof number))
+        rc = err_set(err, ERR_DAMAGED, "%s: does not begin with id= and number=", path);
+    if (rc == 0)
+        rc = topic_config_parse(&conf, &topic_config_default, at, len, path, err);
+    if (rc == 0)
+        rc = add_loaded(store, name, id, number, &conf, err);
+    free(text);
+    return rc;
+}
+
+/* -- changing -- */
+
+static int swap_config(struct topic *topic, const struct topic_config *conf)
+{
+    struct topic_config **olds =
+        realloc(topic->old_configs, (topic->old_config_count + 1) * sizeof(struct topic_config *));
+    struct topic_config *copy = malloc(sizeof *copy);
+
+    if (olds)
+        topic->old_configs = olds;
+    if (!olds || !copy) {
+        free(copy);
+        return -ENOMEM;
+    }
+    *copy = *conf;
+    topic->old_configs[topic->old_config_count++] = atomic_exchange(&topic->config, copy);
+    return 0;
+}
+
+/* More partitions, each made under a temporary name and renamed. */
+static int grow(struct topic *topic, uint32_t count, struct err *err)
+{
+    struct fileio *io = topic->store->io;
+    uint32_t have = topic_partition_count(topic);
+    char from[STORE_PATH_MAX];
+    char to[STORE_PATH_MAX];
+    int rc = 0;
+
+    for (uint32_t i = have; rc == 0 && i < count; i++) {
+        snprintf(from, sizeof from, "%s/.new.%" PRIu32, topic->name, i);
+        path_of_partition(to, topic->name, i);
+        rc = store_remove_tree(topic->store, from);
+        if (rc == 0)
+            rc = partition_make_files(topic->store, from, err);
+        if (rc == 0)
+            rc = io->ops->rename(io, from, to);
+        if (rc == -ENOTEMPTY || rc == -EEXIST)
+            rc = 0; /* made by an attempt that failed after this step; it is empty */
+    }
+    if (rc == 0)
+        rc = io->ops->sync_dir(io, topic->name);
+    return rc < 0 ? err_set(err, rc, "%s: %s", topic->name, err_sentence(rc)) : 0;
+}
+
+struct switching {
+    struct topic *topic;
+    const struct topic_config *conf;
+    int rc;
+};
+
+static void switch_config(void *arg)
+{
+    struct switching *s = arg;
+
+    s->rc = swap_config(s->topic, s->conf);
+}
+
+/* From os to disk: what is visible has to be flushed before the journal may
+ * speak of what comes after it. */
+static int switch_to_disk(struct topic *topic, const struct topic_config *conf)
+{
+    struct switching s = {topic, conf, 0};
+    int rc = flusher_flush_all(topic->store, atomic_load(&topic->partitions),
+                               topic_partition_count(topic), switch_config, &s);
+
+    return s.rc < 0 ? s.rc : rc;
+}
+
+static int change(struct topic *topic, const struct topic_config *next, struct err *err)
+{
+    const struct topic_config *now = topic_config(topic);
+    uint32_t have = topic_partition_count(topic);
+    int rc = 0;
+
+    if (next->partitions > have)
+        rc = grow(topic, (uint32_t)next->partitions, err);
+    if (rc < 0)
+        return rc;
+    rc = topic_config_write(topic, topic->name, next);
+    if (rc < 0)
+        return err_set(err, rc, "%s/.config: %s", topic->name, err_sentence(rc));
+    if (next->partitions > have)
+        rc = topic_add_partitions(topic, (uint32_t)next->partitions, true);
+    if (rc == 0)
+        rc = now->flush_os && !next->flush_os ? switch_to_disk(topic, next)
+                                              : swap_config(topic, next);
+    return rc < 0 ? err_set(err, rc, "%s/.config: %s", topic->name, err_sentence(rc)) : 0;
+}
+
+/* id= and number= may be written back as they were read. */
+static int skip_identity(const struct topic *topic, const char **text, size_t *len, struct err *err)
+{
+    char number[16];
+    char value[64];
+
+    snprintf(number, sizeof number, "%" PRIu32, topic->number);
+    if (take_line(text, len, "id=", value, sizeof value) && strcmp(value, topic->id) != 0)
+        return err_set(err, -EINVAL, "%s/.config: id=%s: a topic's id never changes", topic->name,
+                       value);
+    if (take_line(text, len, "number=", value, sizeof value) && strcmp(value, number) != 0)
+        return err_set(err, -EINVAL, "%s/.config: number=%s: a topic's number never changes",
+                       topic->name, value);
+    return 0;
+}
+
+static int check_change(const struct topic *topic, const struct topic_config *now,
+                        const struct topic_config *next, struct err *err)
+{
+    if (next->partitions < now->partitions)
+        return err_set(err, -EINVAL,
+                       "%s/.config: partitions=%" PRIu64 ": there are %" PRIu64
+                       " already, and they can only become more",
+                       topic->name, next->partitions, now->partitions);
+    if (next->mode != now->mode || next->uid != now->uid || next->gid != now->gid)
+        return err_set(err, -EINVAL, "%s/.config: mode, uid, gid: change them by chmod and chown",
+                       topic->name);
+    return 0;
+}
+
+int topic_configure(struct topic *topic, const char *text, size_t len, struct err *err)
+{
+    struct topic_config next;
+    char what[TOPIC_NAME_MAX + 16];
+    int rc = atomic_load(&topic->store->clean) ? store_unclean(topic->store, err) : 0;
+
+    if (rc < 0)
+        return rc;
+    snprintf(what, sizeof what, "%s/.config", topic->name);
+    pthread_mutex_lock(&topic->change_lock);
+    next = *topic_config(topic);
+    rc = skip_identity(topic, &text, &len, err);
+    if (rc == 0)
+        rc = topic_config_parse(&next, &topic->store->options.topic_default, text, len, what, err);
+    if (rc == 0)
+        rc = check_change(topic, topic_config(topic), &next, err);
+    if (rc == 0)
+        rc = change(topic, &next, err);
+    pthread_mutex_unlock(&topic->change_lock);
+    return rc;
+}
+
+int topic_set_access(struct topic *topic, int64_t mode, int64_t uid, int64_t gid, struct err *err)
+{
+    struct topic_config next;
+    int rc = atomic_load(&topic->store->clean) ? store_unclean(topic->store, err) : 0;
+
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&topic->change_lock);
+    next = *topic_config(topic);
+    if (mode >= 0)
+        next.mode = (uint64_t)mode & 0777;
+    if (uid >= 0)
+        next.uid = (uint64_t)uid;
+    if (gid >= 0)
+        next.gid = (uint64_t)gid;
+    rc = change(topic, &next, err);
+    pthread_mutex_unlock(&topic->change_lock);
+    return rc;
+}

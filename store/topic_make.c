@@ -1,0 +1,206 @@
+/*
+ * store/topic_make: making and removing topics.
+ *
+ * A topic is made under a temporary name, everything in it fsynced, and
+ * renamed: it is there whole or not at all. Its number is never given again,
+ * so the journal and inode numbers can tell it from one of the same name.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/diag.h"
+#include "store/inside.h"
+
+/* -- making -- */
+
+static int make_files(struct topic *topic, const char *dir, const struct topic_config *conf,
+                      struct err *err)
+{
+    struct store *store = topic->store;
+    char path[STORE_PATH_MAX];
+    int rc = store->io->ops->mkdir(store->io, dir);
+
+    snprintf(path, sizeof path, "%s/sealed", dir);
+    if (rc == 0)
+        rc = store->io->ops->mkdir(store->io, path);
+    for (uint32_t i = 0; rc == 0 && i < conf->partitions; i++) {
+        snprintf(path, sizeof path, "%s/%" PRIu32, dir, i);
+        rc = partition_make_files(store, path, err);
+        if (rc < 0)
+            return rc;
+    }
+    if (rc == 0)
+        rc = topic_config_write(topic, dir, conf); /* fsyncs the directory too */
+    return rc < 0 ? err_set(err, rc, "%s: %s", topic->name, err_sentence(rc)) : 0;
+}
+
+/* The next number; .format says first that it is used. */
+static int take_number(struct store *store, uint32_t *number)
+{
+    int rc = 0;
+
+    if (store->next_topic >= store->topics_reserved) {
+        uint32_t before = store->topics_reserved;
+
+        if (before > UINT32_MAX - 1024)
+            return -ENOSPC;
+        store->topics_reserved = before + 1024;
+        rc = store_write_format(store);
+        if (rc < 0)
+            store->topics_reserved = before;
+    }
+    if (rc == 0)
+        *number = store->next_topic++;
+    return rc;
+}
+
+static int make_topic(struct store *store, const char *name, const struct topic_config *conf,
+                      struct topic **out, struct err *err)
+{
+    uint8_t uuid[16];
+    char id[37];
+    char dir[TOPIC_NAME_MAX + 8];
+    struct topic *topic = NULL;
+    uint32_t number;
+    int rc = take_number(store, &number);
+
+    store_uuid(store, uuid, id);
+    if (rc == 0) {
+        topic = topic_new(store, name, number, id, conf);
+        rc = topic ? topic_add_partitions(topic, (uint32_t)conf->partitions, true) : -ENOMEM;
+    }
+    if (rc < 0)
+        err_set(err, rc, "%s: %s", name, err_sentence(rc));
+    snprintf(dir, sizeof dir, ".new.%s", name);
+    if (rc == 0)
+        rc = make_files(topic, dir, conf, err);
+    if (rc == 0) {
+        rc = store->io->ops->rename(store->io, dir, name);
+        if (rc == 0)
+            rc = store->io->ops->sync_dir(store->io, "");
+        if (rc < 0)
+            err_set(err, rc, "%s: %s", name, err_sentence(rc));
+    }
+    if (rc == 0)
+        rc = store_add_topic(store, topic);
+    if (rc < 0) {
+        if (topic)
+            topic_free(topic);
+        if (store_remove_tree(store, dir) < 0)
+            diag_say("%s: what was begun of it is removed at the next start", name);
+        return rc;
+    }
+    *out = topic;
+    return 0;
+}
+
+int store_topic_create(struct store *store, const char *name, const struct topic_config *conf,
+                       struct topic **out, struct err *err)
+{
+    struct topic *topic = NULL;
+    int rc = 0;
+
+    if (!topic_name_valid(name))
+        return err_set(err, -EINVAL,
+                       "%s: a topic's name is 1 to %d of A-Z a-z 0-9 . _ - and does "
+                       "not begin with . or -",
+                       name, TOPIC_NAME_MAX);
+    if (!conf)
+        conf = &store->options.topic_default;
+    rc = topic_config_check(conf, err);
+    if (rc < 0)
+        return rc;
+    if (atomic_load(&store->clean))
+        rc = store_unclean(store, err);
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&store->make_lock);
+    topic = store_topic_find(store, name);
+    if (topic) {
+        topic_put(topic);
+        rc = err_set(err, -EEXIST, "%s: there is a topic of this name", name);
+    } else {
+        rc = make_topic(store, name, conf, &topic, err);
+        if (rc == 0 && out)
+            *out = topic_get(topic);
+    }
+    pthread_mutex_unlock(&store->make_lock);
+    return rc;
+}
+
+/* -- removing -- */
+
+/* Shuts the partitions to appends; -ENOTEMPTY, with all as before, where one
+ * has had a message. */
+static int shut_empty(struct topic *topic)
+{
+    uint32_t n = topic_partition_count(topic);
+    uint32_t shut = 0;
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        struct partition *part = topic_partition(topic, i);
+
+        pthread_mutex_lock(&part->append_lock);
+        if (part->leading || part->queue_head || partition_end(part) > 0)
+            rc = -ENOTEMPTY;
+        else
+            part->shut = true;
+        pthread_mutex_unlock(&part->append_lock);
+        shut = i + 1;
+    }
+    for (uint32_t i = 0; rc < 0 && i < shut; i++) {
+        struct partition *part = topic_partition(topic, i);
+
+        pthread_mutex_lock(&part->append_lock);
+        part->shut = false;
+        pthread_mutex_unlock(&part->append_lock);
+    }
+    return rc;
+}
+
+static int remove_topic(struct store *store, struct topic *topic)
+{
+    char dir[STORE_PATH_MAX];
+    int rc;
+
+    snprintf(dir, sizeof dir, ".del.%" PRIu32, topic->number);
+    rc = store->io->ops->rename(store->io, topic->name, dir);
+    if (rc == 0)
+        rc = store->io->ops->sync_dir(store->io, "");
+    if (rc < 0)
+        return rc;
+    atomic_store(&topic->removed, true);
+    pthread_rwlock_wrlock(&store->topics_lock);
+    store_drop_topic(store, topic);
+    pthread_rwlock_unlock(&store->topics_lock);
+    for (uint32_t i = 0; i < topic_partition_count(topic); i++)
+        flusher_fail_waiters(topic_partition(topic, i), -ENOENT);
+    if (store_remove_tree(store, dir) < 0)
+        diag_say("%s: the rest of it is removed at the next start", topic->name);
+    topic_put(topic);
+    return 0;
+}
+
+int store_topic_remove(struct store *store, const char *name, struct err *err)
+{
+    struct topic *topic;
+    int rc = 0;
+
+    if (atomic_load(&store->clean))
+        rc = store_unclean(store, err);
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&store->make_lock);
+    topic = store_topic_find(store, name);
+    rc = topic ? shut_empty(topic) : -ENOENT;
+    if (rc == 0)
+        rc = remove_topic(store, topic);
+    if (topic)
+        topic_put(topic);
+    pthread_mutex_unlock(&store->make_lock);
+    return rc < 0 ? err_set(err, rc, "%s: %s", name, err_sentence(rc)) : 0;
+}
