@@ -313,7 +313,7 @@ static void append_all(struct partition *part, struct append_request *first,
 
         if (atomic_load(&part->failed))
             rc = err_set(&err, ERR_FAILED, "%s/%" PRIu32 ": %s", part->topic->name, part->index,
-                         part->why);
+                         part->why ? part->why : "failed");
         if (rc == 0)
             rc = append_some(part, first, alone ? next : end, &rest, &err);
         if (rc == 0) {

@@ -87,7 +87,7 @@ struct flusher {
     pthread_t thread[3];
     int checkpoint; /* the journal file whose turn has ended and is still needed, or -1 */
     struct flush_jobs batch, jobs; /* of the flush thread, of the direct thread */
-    uint64_t journal_flushes, direct_flushes, checkpoints; /* for .status */
+    _Atomic uint64_t journal_flushes, direct_flushes, checkpoints; /* for .status */
 };
 
 int flusher_init(struct flusher *fl, struct store *store) MUST_CHECK;

@@ -124,7 +124,7 @@ struct store {
     pthread_mutex_t files_lock;
     struct segment *idle_head, *idle_tail; /* unused but open, longest unused first */
     unsigned idle_count, idle_max;
-    unsigned open_segments;
+    _Atomic unsigned open_segments;
 
     pthread_mutex_t clean_lock;
     _Atomic bool clean; /* .clean is there and believed: unlink before the first write */

@@ -279,7 +279,6 @@ static int grow(struct journal *j, struct journal_file *jf, uint64_t need)
         if (rc == 0)
             jf->size += n;
     }
-    j->growths++;
     return rc;
 }
 

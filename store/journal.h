@@ -51,10 +51,10 @@ struct journal {
     int current;
     uint64_t file_max;
     uint64_t sequence; /* of the last record written */
-    bool dead;         /* given up until the next start */
+    _Atomic bool dead; /* given up until the next start */
     struct buf record; /* being built */
     uint32_t record_parts;
-    uint64_t turns, growths;
+    _Atomic uint64_t turns;
 };
 
 /* Opens both files, making those that are missing or not this store's anew. */

@@ -494,14 +494,14 @@ int partition_stat(struct partition *part, struct partition_stat *st)
     st->damaged_runs = (uint32_t)part->damage_count;
     st->why = part->why;
     st->failed = atomic_load(&part->failed);
-    rc = view_of(part, 0, &visible, &v);
-    if (rc < 0)
-        return rc;
     st->visible_end = visible.offset;
     if (st->sealed_end > st->visible_end)
         st->sealed_end = st->visible_end;
-    st->messages = visible.number - v.seg->base_number;
     st->last_ms = visible.time_ms;
+    rc = view_of(part, 0, &visible, &v);
+    if (rc < 0)
+        return st->failed ? 0 : rc; /* how many messages a broken one has, nobody knows */
+    st->messages = visible.number > v.seg->base_number ? visible.number - v.seg->base_number : 0;
     segment_unuse(v.seg);
     return 0;
 }

@@ -3,6 +3,7 @@
  * Making and removing one is in topic_make.c, its settings in topic_config.c.
  */
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
