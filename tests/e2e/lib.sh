@@ -169,10 +169,11 @@ within()
     timeout -k 5 $(($1 * PATIENCE)) "${@:2}"
 }
 
-# mounted DIR: something is, and it answers.
+# mounted DIR: something is, and it answers. (A dead mount is a mount point too, and its root's
+# attributes may come from the kernel's cache; statfs always asks.)
 mounted()
 {
-    mountpoint -q "$1" && timeout 10 stat -t "$1/." >/dev/null 2>&1
+    mountpoint -q "$1" && timeout 10 stat -f -t "$1" >/dev/null 2>&1
 }
 
 not_mounted()
@@ -247,10 +248,9 @@ daemon_wait()
 daemon_kill()
 {
     kill -KILL "$DAEMON_PID"
+    wait "$DAEMON_PID" 2>/dev/null
     wait_until 20 ended "$DAEMON_PID" || return
     forget_pid "$DAEMON_PID"
-    wait "$DAEMON_PID" 2>/dev/null
-    return 0
 }
 
 forget_pid()
@@ -298,9 +298,10 @@ publish()
 end_case()
 {
     local pid at _
-    jobs -p | xargs -r kill -KILL 2>/dev/null
-    for pid in "${STARTED[@]}"; do
-        kill -KILL "$pid" 2>/dev/null && wait_until 5 ended "$pid"
+    for pid in "${STARTED[@]}" $(jobs -p); do
+        kill -KILL "$pid" 2>/dev/null || continue
+        wait "$pid" 2>/dev/null
+        wait_until 5 ended "$pid"
     done
     while read -r _ at _; do
         [[ $at == "$DIR"/* ]] && umount -l "$at"
