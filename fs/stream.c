@@ -266,6 +266,8 @@ static void *stream_thread(void *arg)
                 s->fired_tail = NULL;
             hub->fired = false;
             hub_serve(hub);
+            if (s->stopping)
+                pthread_cond_broadcast(&s->change);
         } else if (s->ready_head) {
             struct stream_wait *w = s->ready_head;
             int rc = w->rc;
