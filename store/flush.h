@@ -83,7 +83,7 @@ struct flusher {
     struct waiter *notice_head, *notice_tail; /* completed, not told yet */
     bool stop;
     bool refuse;      /* waits end with ERR_STOPPING */
-    unsigned threads; /* running */
+    _Atomic unsigned threads; /* running */
     pthread_t thread[3];
     int checkpoint; /* the journal file whose turn has ended and is still needed, or -1 */
     struct flush_jobs batch, jobs; /* of the flush thread, of the direct thread */
