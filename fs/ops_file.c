@@ -23,7 +23,7 @@ static void open_file(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         [WAY_DIRECT] = FOPEN_DIRECT_IO,
         [WAY_CACHED] = 0,
         [WAY_CACHED_KEEP] = FOPEN_KEEP_CACHE,
-        [WAY_PASSTHROUGH] = FOPEN_KEEP_CACHE,
+        [WAY_PASSTHROUGH] = 0, /* the kernel (FOPEN_PASSTHROUGH_MASK) refuses FOPEN_KEEP_CACHE */
         [WAY_STREAM] = FOPEN_DIRECT_IO | FOPEN_STREAM,
     };
     char reply[PASSTHROUGH_OPEN_BYTES];
