@@ -1,0 +1,279 @@
+/*
+ * tests/bench/acks: how many single messages a second are acknowledged, with
+ * so many waiting at once, against a plain file.
+ *
+ *     acks DIR ROUNDS library WRITERS PARTITIONS   each writer a thread
+ *     acks DIR ROUNDS async OUTSTANDING PARTITIONS one thread, completions
+ *     acks DIR ROUNDS mount WRITERS TOPIC          write + fsync, each on an
+ *                                                  open of TOPIC/publish of its own
+ *     acks DIR ROUNDS plain                        the plain file alone
+ *
+ * Compared with one fdatasync for each message, and with one for every 16 and
+ * every 128, on a plain file. TOPIC is a directory in a mount.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/support/measure.h"
+
+#define ROUND_NS    500000000u
+#define STACK_BYTES ((size_t)128 << 10)
+
+struct work {
+    struct bench_store b;
+    void *(*writer)(void *arg);
+    const char *topic;
+    char *line;
+    uint32_t partitions;
+    size_t writers;
+    _Atomic uint64_t until_ns;
+    atomic_uint turn;
+    _Atomic uint64_t acknowledged;
+};
+
+struct plain {
+    int fd;
+    unsigned group;
+    const char *lines;
+};
+
+/* -- one thread to a writer -- */
+
+struct slot {
+    struct waiter w;
+    struct work *work;
+    struct set set;
+    sem_t done;
+    sem_t *many; /* async: posted instead, after */
+    struct slot *_Atomic *free_slots;
+    struct slot *next;
+};
+
+static void waited(struct waiter *w, int rc)
+{
+    if (rc < 0)
+        die("wait", rc);
+    sem_post(&((struct slot *)w)->done);
+}
+
+static void append_one(struct slot *s)
+{
+    struct work *w = s->work;
+    struct partition *part =
+        topic_partition(w->b.topic, atomic_fetch_add(&w->turn, 1) % w->partitions);
+    uint64_t offset;
+    size_t taken;
+    int rc;
+
+    set_clear(&s->set);
+    rc = set_add_lines(&s->set, w->line, LINE_BYTES, &taken);
+    if (rc == 0)
+        rc = partition_append(part, &s->set, &offset, NULL);
+    if (rc < 0)
+        die("append", rc);
+    partition_wait(part, offset + LINE_BYTES, WAIT_VISIBLE, &s->w);
+}
+
+static void *library_writer(void *arg)
+{
+    struct work *w = arg;
+    struct slot s = {.w.done = waited, .work = w};
+    uint64_t n = 0;
+
+    set_init(&s.set);
+    sem_init(&s.done, 0, 0);
+    for (; now_ns() < atomic_load(&w->until_ns); n++) {
+        append_one(&s);
+        while (sem_wait(&s.done) < 0)
+            ;
+    }
+    atomic_fetch_add(&w->acknowledged, n);
+    sem_destroy(&s.done);
+    set_release(&s.set);
+    return NULL;
+}
+
+static void *mount_writer(void *arg)
+{
+    struct work *w = arg;
+    char path[4096];
+    uint64_t n = 0;
+    int fd;
+
+    snprintf(path, sizeof path, "%s/publish", w->topic);
+    fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (fd < 0)
+        die(path, -errno);
+    for (; now_ns() < atomic_load(&w->until_ns); n++) {
+        write_all(fd, w->line, LINE_BYTES);
+        if (fsync(fd) < 0)
+            die("fsync", -errno);
+    }
+    atomic_fetch_add(&w->acknowledged, n);
+    close(fd);
+    return NULL;
+}
+
+static double rate_since(struct work *w, uint64_t begin)
+{
+    return (double)atomic_exchange(&w->acknowledged, 0) / ((double)(now_ns() - begin) / 1e9);
+}
+
+static double run_threads(void *arg)
+{
+    struct work *w = arg;
+    pthread_t *threads = calloc(w->writers, sizeof *threads);
+    uint64_t begin = now_ns();
+    pthread_attr_t attr;
+
+    if (!threads)
+        die("threads", -ENOMEM);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    atomic_store(&w->until_ns, begin + ROUND_NS);
+    for (size_t i = 0; i < w->writers; i++) {
+        int rc = pthread_create(&threads[i], &attr, w->writer, w);
+
+        if (rc != 0)
+            die("a thread", -rc);
+    }
+    for (size_t i = 0; i < w->writers; i++)
+        pthread_join(threads[i], NULL);
+    pthread_attr_destroy(&attr);
+    free(threads);
+    return rate_since(w, begin);
+}
+
+/* -- many outstanding from one thread -- */
+
+static void completed(struct waiter *w, int rc)
+{
+    struct slot *s = (struct slot *)w;
+    struct slot *head = atomic_load(s->free_slots);
+
+    if (rc < 0)
+        die("wait", rc);
+    do
+        s->next = head;
+    while (!atomic_compare_exchange_weak(s->free_slots, &head, s));
+    sem_post(s->many);
+}
+
+static double run_async(void *arg)
+{
+    struct work *w = arg;
+    struct slot *slots = calloc(w->writers, sizeof *slots);
+    struct slot *_Atomic free_slots = NULL;
+    struct slot *mine = NULL;
+    uint64_t begin = now_ns();
+    uint64_t n = 0;
+    sem_t many;
+
+    if (!slots)
+        die("slots", -ENOMEM);
+    sem_init(&many, 0, (unsigned)w->writers);
+    for (size_t i = 0; i < w->writers; i++) {
+        slots[i] = (struct slot){.w.done = completed, .work = w, .many = &many, .next = mine};
+        slots[i].free_slots = &free_slots;
+        set_init(&slots[i].set);
+        mine = &slots[i];
+    }
+    while (now_ns() < begin + ROUND_NS) {
+        struct slot *s;
+
+        while (sem_wait(&many) < 0)
+            ;
+        if (!mine)
+            mine = atomic_exchange(&free_slots, NULL);
+        s = mine;
+        mine = s->next;
+        append_one(s);
+        n++;
+    }
+    for (size_t i = 0; i < w->writers; i++)
+        while (sem_wait(&many) < 0)
+            ;
+    for (size_t i = 0; i < w->writers; i++)
+        set_release(&slots[i].set);
+    free(slots);
+    sem_destroy(&many);
+    atomic_store(&w->acknowledged, n);
+    return rate_since(w, begin);
+}
+
+/* -- the plain file -- */
+
+static double run_plain(void *arg)
+{
+    struct plain *p = arg;
+    uint64_t begin = now_ns();
+    uint64_t n = 0;
+
+    for (; now_ns() < begin + ROUND_NS; n += p->group) {
+        write_all(p->fd, p->lines, (size_t)p->group * LINE_BYTES);
+        sync_data(p->fd);
+    }
+    return (double)n / ((double)(now_ns() - begin) / 1e9);
+}
+
+/* -- -- */
+
+static void prepare(struct work *w, struct side *side, char **argv)
+{
+    const char *how = argv[3];
+    char settings[64];
+
+    w->writers = strtoul(argv[4], NULL, 10);
+    *side = (struct side){how, run_threads, w};
+    if (strcmp(how, "mount") == 0) {
+        w->topic = argv[5];
+        w->writer = mount_writer;
+        return;
+    }
+    w->partitions = (uint32_t)strtoul(argv[5], NULL, 10);
+    w->writer = library_writer;
+    if (strcmp(how, "async") == 0)
+        side->run = run_async;
+    snprintf(settings, sizeof settings, "partitions=%u\n", w->partitions);
+    bench_store_make(&w->b, argv[1], settings);
+}
+
+int main(int argc, char **argv)
+{
+    struct plain plain[3] = {{.group = 1}, {.group = 16}, {.group = 128}};
+    struct work w = {0};
+    struct side sides[4];
+    unsigned rounds;
+    size_t first = 0;
+
+    if (argc != 6 && !(argc == 4 && strcmp(argv[3], "plain") == 0))
+        die("acks DIR ROUNDS library|async|mount|plain N PARTITIONS|TOPIC", -EINVAL);
+    w.line = make_lines(128);
+    rounds = (unsigned)strtoul(argv[2], NULL, 10);
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const names[] = {"fdatasync each", "fdatasync of 16",
+                                            "fdatasync of 128"};
+
+        plain[i].fd = plain_open(argv[1], names[i]);
+        plain[i].lines = w.line;
+        sides[i + 1] = (struct side){names[i], run_plain, &plain[i]};
+    }
+    if (argc == 6)
+        prepare(&w, &sides[0], argv);
+    else
+        first = 1;
+    measure(sides + first, 4 - first, rounds);
+    if (w.b.store)
+        bench_store_end(&w.b);
+    for (size_t i = 0; i < 3; i++)
+        close(plain[i].fd);
+    free(w.line);
+    return EXIT_SUCCESS;
+}
