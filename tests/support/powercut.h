@@ -24,9 +24,10 @@
  *     earlier writes to the same 512-byte sector, and no sector holds a later
  *     write without an earlier one. Sectors of one write are independent
  *     (torn). There is no order between files or sectors.
- *  7. Power-safe overwrite: bytes that are not being written survive when
- *     their sector is. The bytes of a pending write may be garbage: random,
- *     0xff, other bytes of the same file, or nearly right ones.
+ *  7. Power-safe overwrite: durable bytes survive when their sector is written
+ *     again, also when they themselves are, as they were. Other bytes of a
+ *     pending write may be garbage: random, 0xff, other bytes of the same
+ *     file, or nearly right ones.
  *  8. The size is metadata: a write that makes a file longer may leave the
  *     size without the bytes (zeros or garbage there), the bytes without the
  *     size (they are then gone, but if an earlier truncation is lost as well

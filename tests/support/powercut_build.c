@@ -111,12 +111,17 @@ static void garbage_bytes(const struct memtree *t, const struct memop *op, uint8
     }
 }
 
-/* The bytes of a write inside its sector number i become garbage. */
-static void garbage_sector(struct memtree *t, const struct memop *op, size_t i, uint64_t *random)
+/* The bytes of a write inside its sector number i become garbage, but for those
+ * that are written as they durably are. */
+static void garbage_sector(struct memtree *t, const struct memtree *durable, const struct memop *op,
+                           size_t i, uint64_t *random)
 {
+    const struct memsector *was = memtree_sector(durable, op->ino, op->sector_from + i);
+    uint64_t was_end = durable->nodes[op->ino]->size;
     uint64_t start = (op->sector_from + i) * MEM_SECTOR;
     uint64_t from = start > op->pos ? start : op->pos;
     uint64_t end = op->pos + op->len;
+    uint8_t right[MEM_SECTOR] = {0};
     uint8_t bytes[MEM_SECTOR];
     size_t len;
 
@@ -125,16 +130,19 @@ static void garbage_sector(struct memtree *t, const struct memop *op, size_t i, 
     if (mem_below(random, 2)) /* earlier writes came along, or not */
         powercut_put(t, op, i);
     if (op->sectors && op->sectors[i])
-        memcpy(bytes, op->sectors[i]->bytes + (from - start), len);
-    else
-        memset(bytes, 0, len);
+        memcpy(right, op->sectors[i]->bytes + (from - start), len);
+    memcpy(bytes, right, len);
     garbage_bytes(t, op, bytes, len, random);
+    for (size_t k = 0; k < len && from + k < was_end; k++)
+        if (right[k] == (was ? was->bytes[from - start + k] : 0))
+            bytes[k] = right[k];
     memtree_poke(t, op->ino, bytes, len, from);
 }
 
 #define GARBAGE_SECTORS 32 /* 16 KiB */
 
-static void garbage(struct memtree *t, const struct mempending *p, uint64_t *random)
+static void garbage(struct memtree *t, const struct memtree *durable, const struct mempending *p,
+                    uint64_t *random)
 {
     const struct memop *op = p->op;
     size_t n = op->sector_count;
@@ -143,7 +151,7 @@ static void garbage(struct memtree *t, const struct mempending *p, uint64_t *ran
         size_t i = n <= GARBAGE_SECTORS ? k : k < 8 ? k : mem_below(random, n);
 
         if (!p->over || !p->over[i])
-            garbage_sector(t, op, i, random);
+            garbage_sector(t, durable, op, i, random);
     }
 }
 
@@ -165,7 +173,8 @@ static bool sector_survives(const struct memop *op, struct memchoice c, size_t i
     }
 }
 
-static void mixed(struct memtree *t, const struct mempending *p, uint64_t *random)
+static void mixed(struct memtree *t, const struct memtree *durable, const struct mempending *p,
+                  uint64_t *random)
 {
     size_t n = powercut_sectors(t, p->op);
 
@@ -177,20 +186,20 @@ static void mixed(struct memtree *t, const struct mempending *p, uint64_t *rando
         if (fate < 2)
             powercut_put(t, p->op, i);
         else if (fate == 2)
-            garbage_sector(t, p->op, i, random);
+            garbage_sector(t, durable, p->op, i, random);
     }
 }
 
-static void apply_data(struct memtree *t, const struct mempending *p, struct memchoice c,
-                       uint64_t *random)
+static void apply_data(struct memtree *t, const struct memtree *durable, const struct mempending *p,
+                       struct memchoice c, uint64_t *random)
 {
     const struct memop *op = p->op;
     size_t n = powercut_sectors(t, op);
 
     if (c.fate == MEMFATE_GARBAGE)
-        garbage(t, p, random);
+        garbage(t, durable, p, random);
     else if (c.fate == MEMFATE_MIXED)
-        mixed(t, p, random);
+        mixed(t, durable, p, random);
     else
         for (size_t i = 0; i < n; i++)
             if (sector_survives(op, c, i) && !(p->over && p->over[i]))
@@ -238,7 +247,7 @@ struct memdisk *powercut_build(const struct powercut *cut, const struct memchoic
 
         if (p->op->kind == MEMOP_WRITE || p->op->kind == MEMOP_TRUNCATE ||
             p->op->kind == MEMOP_ALLOCATE)
-            apply_data(&t, p, choices[i], &seed);
+            apply_data(&t, &cut->durable, p, choices[i], &seed);
         else if (choices[i].fate == MEMFATE_KEPT)
             powercut_do_name(&t, p->op);
     }

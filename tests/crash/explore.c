@@ -1,0 +1,363 @@
+/* tests/crash/explore: see explore.h. */
+#include "tests/crash/explore.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/crash/judge.h"
+#include "tests/support/powercut.h"
+
+struct point {
+    struct exploration *x;
+    const struct world *w;
+    struct powercut cut;
+    struct memchoice *choices;
+    size_t room;
+    uint64_t *seen; /* hashes of choices: a set, open addressing */
+    size_t seen_room;
+};
+
+/* -- telling -- */
+
+static void tell_choices(const struct point *at)
+{
+    char text[200];
+
+    for (size_t i = 0; i < at->cut.count; i++)
+        printf("#   %-9s %3u  %s%s\n", memfate_name(at->choices[i].fate), at->choices[i].at,
+               memop_text(at->cut.pending[i].op, text, sizeof text),
+               at->cut.pending[i].clean ? " (write-back failed)" : "");
+}
+
+static void tell_trace(const struct point *at)
+{
+    const struct memtrace *trace = at->cut.trace;
+    char text[200];
+
+    for (size_t i = 0; i < at->cut.at; i++)
+        printf("#   %4zu %s\n", i + 1, memop_text(trace->ops[i], text, sizeof text));
+}
+
+static void lost(const struct point *at, bool power_cut, const char *what, const char *why)
+{
+    struct exploration *x = at->x;
+    char inner[32] = "";
+
+    x->losses++;
+    if (x->quiet || (x->losses > 3 && x->only == UINT64_MAX))
+        return;
+    if (x->inner)
+        snprintf(inner, sizeof inner, ".%" PRIu64, x->number - 1);
+    printf("# %s, state %" PRIu64 "%s: %s after operation %zu of %zu, %s: %s\n", x->name,
+           x->inner ? x->outer_number : x->number - 1, inner, power_cut ? "power cut" : "kill",
+           at->cut.at, at->cut.trace->count, what, why);
+    if (x->only != UINT64_MAX) {
+        tell_trace(at);
+        if (power_cut)
+            tell_choices(at);
+    }
+    fflush(stdout);
+}
+
+/* -- one state -- */
+
+static void live_on(const struct point *at, struct world *life, bool power_cut)
+{
+    struct exploration inner = *at->x;
+
+    for (size_t i = 0; i < life->ledger.count; i++) {
+        const struct ledger_topic *t = &life->ledger.topics[i];
+
+        if (t->made == LEDGER_NEVER || t->removed != LEDGER_NEVER)
+            continue;
+        world_append(life, t->name, t->partitions - 1, 2, 40);
+        world_wait(life, t->name, t->partitions - 1);
+    }
+    if (life->wrong[0]) {
+        lost(at, power_cut, "living on", life->wrong);
+        return;
+    }
+    world_kill(life);
+    inner.inner = true;
+    inner.outer_number = at->x->number - 1;
+    inner.number = 0;
+    inner.states = 0;
+    inner.losses = 0;
+    inner.budget = inner.life_budget;
+    inner.life_every = 0;
+    inner.from = power_cut ? 0 : at->cut.at;
+    inner.workers = 1;
+    inner.me = 0;
+    inner.only = at->x->only == UINT64_MAX ? UINT64_MAX : at->x->only_inner;
+    inner.seed ^= inner.outer_number * 0x9e3779b97f4a7c15u;
+    explore(&inner, life);
+    at->x->states += inner.states;
+    at->x->losses += inner.losses;
+}
+
+/* Starts the store again and compares what is there with what was. */
+static void again(const struct point *at, struct world *life, bool power_cut,
+                  const struct verdict *before, const char *what)
+{
+    struct verdict v;
+
+    if (!world_start(life)) {
+        lost(at, power_cut, what, life->wrong);
+        return;
+    }
+    judge(life->store, life->disk, &at->w->ledger, at->cut.at, power_cut, &v);
+    if (v.why[0])
+        lost(at, power_cut, what, v.why);
+    else if (v.hash != before->hash)
+        lost(at, power_cut, what, "other bytes than the first time");
+}
+
+static void judge_state(const struct point *at, struct memdisk *disk, bool power_cut)
+{
+    struct exploration *x = at->x;
+    uint64_t number = x->number - 1;
+    struct world life = {.clock = at->w->clock, .options = at->w->options, .ignore = at->w->ignore};
+    bool lives = x->life_every > 0 && number / x->workers % x->life_every == 0;
+    struct verdict v;
+
+    x->states++;
+    life.clock.now_ms += 1000;
+    life.lines = at->w->lines + 1000000;
+    if (lives && !disk->trace)
+        memdisk_record(disk);
+    life.disk = disk;
+    life.disk->ignore = life.ignore;
+    if (!world_start(&life)) {
+        lost(at, power_cut, "recovery", life.wrong);
+        world_release(&life);
+        return;
+    }
+    judge(life.store, life.disk, &at->w->ledger, at->cut.at, power_cut, &v);
+    if (v.why[0]) {
+        lost(at, power_cut, "recovered", v.why);
+    } else if (lives) {
+        ledger_copy(&life.ledger, &at->w->ledger, at->cut.at, power_cut);
+        world_settle(&life);
+        live_on(at, &life, power_cut);
+    } else if (number / x->workers % 4 == 1) {
+        world_kill(&life);
+        again(at, &life, power_cut, &v, "recovered twice");
+    } else if (number / x->workers % 16 == 2) {
+        world_stop(&life);
+        again(at, &life, power_cut, &v, "stopped and started");
+    }
+    if (life.wrong[0] && !lives)
+        lost(at, power_cut, "afterwards", life.wrong);
+    world_release(&life);
+}
+
+/* Is the next state ours to do? Counts it. */
+static bool next(struct exploration *x)
+{
+    uint64_t number = x->number++;
+
+    if (x->losses_max > 0 && x->losses >= x->losses_max)
+        return false;
+    if (x->only != UINT64_MAX)
+        return number == x->only;
+    return number % x->workers == x->me;
+}
+
+/* -- choosing -- */
+
+/* Have these choices been made at this point? */
+static bool seen_before(struct point *at)
+{
+    uint64_t h = 1469598103934665603u;
+    size_t i;
+
+    for (i = 0; i < at->cut.count; i++) {
+        h = (h ^ (at->choices[i].fate * 65536u + at->choices[i].at)) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 31;
+    }
+    h |= 1;
+    for (i = h % at->seen_room; at->seen[i]; i = (i + 1) % at->seen_room)
+        if (at->seen[i] == h)
+            return true;
+    at->seen[i] = h;
+    return false;
+}
+
+static void state(struct point *at)
+{
+    if (seen_before(at) || !next(at->x))
+        return;
+    judge_state(at, powercut_build(&at->cut, at->choices, at->x->seed + at->x->number), true);
+}
+
+static void all(struct point *at, enum memfate fate)
+{
+    for (size_t i = 0; i < at->cut.count; i++)
+        at->choices[i] = (struct memchoice){fate, 0};
+}
+
+/* Every combination of fates. */
+static void exhaust(struct point *at, size_t i)
+{
+    struct memchoice fates[MEMFATES_MAX];
+    size_t count;
+
+    if (i == at->cut.count) {
+        state(at);
+        return;
+    }
+    count = powercut_fates(&at->cut, i, fates);
+    for (size_t f = 0; f < count; f++) {
+        at->choices[i] = fates[f];
+        exhaust(at, i + 1);
+    }
+}
+
+static void any_fate(struct point *at, size_t i, uint64_t *random)
+{
+    struct memchoice fates[MEMFATES_MAX];
+    size_t count = powercut_fates(&at->cut, i, fates);
+
+    at->choices[i] = fates[mem_below(random, count)];
+}
+
+/* Every file (or directory, for names) has luck of its own. */
+static void by_file(struct point *at, uint64_t *random)
+{
+    uint64_t luck = mem_random(random);
+
+    for (size_t i = 0; i < at->cut.count; i++) {
+        const struct memop *op = at->cut.pending[i].op;
+        bool is_name = op->kind <= MEMOP_RENAME;
+        uint64_t mine = luck ^ ((uint64_t)(is_name ? op->dir : op->ino) * 2 + is_name);
+
+        switch (mem_random(&mine) % 4) {
+        case 0: at->choices[i] = (struct memchoice){MEMFATE_LOST, 0}; break;
+        case 1: any_fate(at, i, random); break;
+        default: at->choices[i] = (struct memchoice){MEMFATE_KEPT, 0}; break;
+        }
+    }
+}
+
+/* A journaling file system: metadata are lost from some point on, data anyhow. */
+static void in_order(struct point *at, uint64_t *random)
+{
+    size_t from = mem_below(random, at->cut.count + 1);
+
+    for (size_t i = 0; i < at->cut.count; i++) {
+        const struct memop *op = at->cut.pending[i].op;
+        bool late = i >= from;
+
+        if (op->kind != MEMOP_WRITE)
+            at->choices[i] = (struct memchoice){late ? MEMFATE_LOST : MEMFATE_KEPT, 0};
+        else if (mem_below(random, 2))
+            at->choices[i] = (struct memchoice){late ? MEMFATE_DATA_ONLY : MEMFATE_KEPT, 0};
+        else if (late)
+            at->choices[i] = (struct memchoice){MEMFATE_LOST, 0};
+        else
+            any_fate(at, i, random);
+    }
+}
+
+static void by_chance(struct point *at, uint64_t *random)
+{
+    size_t n = at->cut.count;
+    size_t strange = 1 + mem_below(random, 3);
+    size_t cut = mem_below(random, n + 1);
+
+    switch (mem_below(random, 6)) {
+    case 0: /* few are not kept */ all(at, MEMFATE_KEPT); break;
+    case 1: /* few are not lost */ all(at, MEMFATE_LOST); break;
+    case 2: /* all before some point, and few others */
+        all(at, MEMFATE_LOST);
+        for (size_t i = 0; i < cut; i++)
+            at->choices[i].fate = MEMFATE_KEPT;
+        break;
+    case 3: by_file(at, random); return;
+    case 4: in_order(at, random); return;
+    default:
+        for (size_t i = 0; i < n; i++)
+            any_fate(at, i, random);
+        return;
+    }
+    /* The last operations are the ones that matter most. */
+    for (; strange > 0; strange--) {
+        size_t back = mem_below(random, 2) ? n : n < 8 ? n : 8;
+
+        any_fate(at, n - 1 - mem_below(random, back), random);
+    }
+}
+
+/* -- points -- */
+
+static size_t combinations(const struct point *at)
+{
+    struct memchoice fates[MEMFATES_MAX];
+    size_t product = 1;
+
+    for (size_t i = 0; i < at->cut.count && product <= at->x->budget; i++)
+        product *= powercut_fates(&at->cut, i, fates);
+    return product;
+}
+
+static void power_cuts(struct point *at)
+{
+    size_t n = at->cut.count;
+    uint64_t random = at->x->seed ^ (at->cut.at * 0xd1342543de82ef95u);
+
+    if (combinations(at) <= at->x->budget) {
+        exhaust(at, 0);
+        return;
+    }
+    for (size_t i = 0; i <= n; i++) {
+        all(at, MEMFATE_KEPT); /* the tail from i on is lost */
+        for (size_t k = i; k < n; k++)
+            at->choices[k].fate = MEMFATE_LOST;
+        state(at);
+        all(at, MEMFATE_LOST); /* the head is */
+        for (size_t k = i; k < n; k++)
+            at->choices[k].fate = MEMFATE_KEPT;
+        state(at);
+    }
+    for (size_t i = 0; i < at->x->budget; i++) {
+        by_chance(at, &random);
+        state(at);
+    }
+}
+
+static void point_room(struct point *at)
+{
+    size_t states = at->x->budget + 2 * at->cut.count + 2;
+
+    at->choices = mem_grow(at->choices, at->cut.count + 1, &at->room, sizeof *at->choices);
+    memset(at->choices, 0, (at->cut.count + 1) * sizeof *at->choices);
+    if (at->seen_room < 2 * states) {
+        free(at->seen);
+        at->seen_room = 3 * states;
+        at->seen = mem_alloc(at->seen_room * sizeof *at->seen);
+    } else {
+        memset(at->seen, 0, at->seen_room * sizeof *at->seen);
+    }
+}
+
+void explore(struct exploration *x, const struct world *w)
+{
+    struct point at = {.x = x, .w = w};
+
+    powercut_init(&at.cut, w->disk->trace);
+    do {
+        if (at.cut.at < x->from)
+            continue;
+        if (next(x))
+            judge_state(&at, powercut_kill(&at.cut, true), false);
+        if (powercut_next_has_more(&at.cut))
+            continue;
+        point_room(&at);
+        power_cuts(&at);
+    } while (powercut_step(&at.cut));
+    powercut_release(&at.cut);
+    free(at.choices);
+    free(at.seen);
+}

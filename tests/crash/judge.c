@@ -1,0 +1,286 @@
+/* tests/crash/judge: see judge.h. */
+#include "tests/crash/judge.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct court {
+    struct memdisk *disk;
+    const struct ledger *ledger;
+    size_t k;
+    bool power_cut;
+    struct verdict *v;
+    /* The partition at the bar. */
+    const struct ledger_topic *topic;
+    const struct ledger_part *ledger_part;
+    struct partition *part;
+    char name[64];
+};
+
+__attribute__((format(printf, 2, 3))) static void guilty(struct court *c, const char *fmt, ...)
+{
+    char said[500];
+    va_list ap;
+
+    if (c->v->why[0])
+        return;
+    va_start(ap, fmt);
+    vsnprintf(said, sizeof said, fmt, ap);
+    va_end(ap);
+    snprintf(c->v->why, sizeof c->v->why, "%s: %s", c->name, said);
+}
+
+static void hash(struct court *c, const void *data, size_t len)
+{
+    const uint8_t *p = data;
+    uint64_t h = c->v->hash;
+    uint64_t word;
+
+    for (; len >= 8; len -= 8, p += 8) {
+        memcpy(&word, p, 8);
+        h = (h ^ word) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 29;
+    }
+    for (; len > 0; len--)
+        h = (h ^ *p++) * 0x100000001b3u;
+    c->v->hash = h;
+}
+
+/* -- the log -- */
+
+/* The whole visible log; NULL and guilty where it can not be read. */
+static char *read_log(struct court *c, uint64_t end)
+{
+    char *log = mem_alloc((size_t)end);
+    uint64_t at = 0;
+
+    while (at < end) {
+        struct range r;
+        int rc = partition_range(c->part, at, end - at, &r);
+
+        if (rc == 0) {
+            if (r.offset != at || r.len == 0)
+                rc = -1;
+            else
+                rc = fileio_read_all(&c->disk->io, r.fd, log + at, r.len, r.pos);
+            at += r.len;
+            range_release(&r);
+        }
+        if (rc < 0) {
+            guilty(c, "reading at %" PRIu64 " of %" PRIu64 ": %d", at, end, rc);
+            free(log);
+            return NULL;
+        }
+    }
+    return log;
+}
+
+static void judge_number(struct court *c, uint64_t number, uint64_t offset)
+{
+    uint64_t found = UINT64_MAX;
+    int rc = partition_find_number(c->part, number, &found);
+
+    if (rc < 0 || found != offset)
+        guilty(c, "message %" PRIu64 " is at %" PRIu64 " (%d), not at %" PRIu64, number, found, rc,
+               offset);
+}
+
+/* Compares the log with the sets. *count: how many of them it has. */
+static void judge_sets(struct court *c, const char *log, uint64_t end, uint64_t messages)
+{
+    const struct ledger_part *p = c->ledger_part;
+    uint64_t number = 0;
+    uint64_t pos = 0;
+
+    for (size_t i = 0; i < p->set_count && pos < end; i++) {
+        const struct ledger_set *s = &p->sets[i];
+
+        if (!ledger_counts(s, c->k))
+            continue;
+        if (s->done <= c->k && s->offset != pos)
+            guilty(c, "set %zu was appended at %" PRIu64 ", stands at %" PRIu64, i, s->offset, pos);
+        if (s->len > end - pos) {
+            guilty(c, "ends at %" PRIu64 ", inside set %zu [%" PRIu64 ", %" PRIu64 ")", end, i, pos,
+                   pos + s->len);
+            return;
+        }
+        if (memcmp(log + pos, s->bytes, s->len) != 0)
+            guilty(c, "set %zu at %" PRIu64 " has other bytes", i, pos);
+        if (number > 0 && (i + 3 > p->set_count || i % 8 == 1))
+            judge_number(c, number, pos);
+        pos += s->len;
+        number += s->messages;
+    }
+    if (pos != end)
+        guilty(c, "goes on to %" PRIu64 " behind all sets, which end at %" PRIu64, end, pos);
+    else if (number != messages)
+        guilty(c, "counts %" PRIu64 " messages, not %" PRIu64, messages, number);
+}
+
+/* -- the files beside the log -- */
+
+static void judge_file(struct court *c, uint64_t base, const char *suffix, uint64_t size,
+                       const struct buf *bytes)
+{
+    char path[128];
+    uint32_t ino;
+    uint64_t is = 0;
+    char *have;
+
+    snprintf(path, sizeof path, "%s/%020" PRIu64 "%s", c->name, base, suffix);
+    ino = memdisk_lookup(c->disk, path);
+    if (ino != MEM_NONE)
+        is = memtree_node(&c->disk->tree, ino)->size;
+    if (is != size) {
+        guilty(c, "%s has %" PRIu64 " bytes, not %" PRIu64, path, is, size);
+        return;
+    }
+    if (!bytes || size == 0)
+        return;
+    have = mem_alloc((size_t)size);
+    memtree_read(&c->disk->tree, ino, have, (size_t)size, 0);
+    if (memcmp(have, bytes->data, (size_t)size) != 0)
+        guilty(c, "%s has other bytes", path);
+    free(have);
+}
+
+/* The sets of segment [base, end): what .idx and .meta must be. */
+static void judge_segment(struct court *c, uint64_t base, uint64_t end)
+{
+    struct buf meta = {0};
+    uint64_t messages = 0;
+    uint64_t pos = 0;
+
+    for (size_t i = 0; i < c->ledger_part->set_count && pos < end; i++) {
+        const struct ledger_set *s = &c->ledger_part->sets[i];
+
+        if (!ledger_counts(s, c->k))
+            continue;
+        if (pos >= base) {
+            messages += s->messages;
+            if (s->meta_len > 0 && buf_add(&meta, s->bytes + s->len, s->meta_len) < 0)
+                abort();
+        }
+        pos += s->len;
+    }
+    judge_file(c, base, ".log", end - base, NULL);
+    judge_file(c, base, ".idx", 4096 + 16 * messages, NULL);
+    judge_file(c, base, ".meta", meta.len, &meta);
+    buf_release(&meta);
+}
+
+static void judge_segments(struct court *c)
+{
+    struct segment_stat st;
+    uint64_t from = 0;
+
+    while (!c->v->why[0] && partition_segment_next(c->part, from, &st) == 0) {
+        judge_segment(c, st.base, st.base + st.visible_bytes);
+        from = st.base + 1;
+    }
+}
+
+/* -- partitions and topics -- */
+
+static void judge_partition(struct court *c)
+{
+    uint64_t must = ledger_must(c->topic, c->ledger_part, c->k, c->power_cut);
+    struct partition_stat st;
+    int rc = partition_stat(c->part, &st);
+    char *log;
+
+    if (rc < 0)
+        guilty(c, "stat: %d", rc);
+    else if (st.failed)
+        guilty(c, "failed: %s", st.why ? st.why : "");
+    else if (st.damaged_messages || st.damaged_runs)
+        guilty(c, "%" PRIu64 " messages in %u runs are called damaged", st.damaged_messages,
+               st.damaged_runs);
+    else if (st.first != 0)
+        guilty(c, "begins at %" PRIu64, st.first);
+    else if (st.visible_end < must)
+        guilty(c, "LOST: ends at %" PRIu64 ", what was promised at %" PRIu64, st.visible_end, must);
+    if (c->v->why[0])
+        return;
+    log = read_log(c, st.visible_end);
+    if (!log)
+        return;
+    hash(c, c->name, strlen(c->name));
+    hash(c, log, (size_t)st.visible_end);
+    judge_sets(c, log, st.visible_end, st.messages);
+    judge_segments(c);
+    free(log);
+}
+
+static void judge_topic(struct court *c, struct topic *topic)
+{
+    uint64_t flush_ms = topic_config(topic)->flush_ms;
+
+    snprintf(c->name, sizeof c->name, "%s", c->topic->name);
+    hash(c, &flush_ms, sizeof flush_ms);
+    if (!ledger_config_may_be(c->topic, flush_ms, c->k))
+        guilty(c, "flush.ms is %" PRIu64, flush_ms);
+    if (topic_partition_count(topic) != c->topic->partitions)
+        guilty(c, "has %u partitions", topic_partition_count(topic));
+    for (uint32_t i = 0; i < c->topic->partitions && !c->v->why[0]; i++) {
+        snprintf(c->name, sizeof c->name, "%s/%u", c->topic->name, i);
+        c->ledger_part = &c->topic->parts[i];
+        c->part = topic_partition(topic, i);
+        if (c->part)
+            judge_partition(c);
+        else
+            guilty(c, "missing");
+    }
+}
+
+/* May (must) a topic of that name be there? *t: which. */
+static void expect(const struct court *c, const char *name, const struct ledger_topic **t,
+                   bool *must)
+{
+    *t = NULL;
+    *must = false;
+    for (size_t i = 0; i < c->ledger->count; i++) {
+        const struct ledger_topic *one = &c->ledger->topics[i];
+
+        if (strcmp(one->name, name) != 0 || one->begun > c->k || one->removed <= c->k)
+            continue;
+        *t = one;
+        *must = one->made <= c->k && one->removing > c->k;
+    }
+}
+
+void judge(struct store *store, struct memdisk *disk, const struct ledger *ledger, size_t k,
+           bool power_cut, struct verdict *v)
+{
+    struct court c = {.disk = disk, .ledger = ledger, .k = k, .power_cut = power_cut, .v = v};
+    uint32_t found = 0;
+
+    *v = (struct verdict){0};
+    for (size_t i = 0; i < ledger->count && !v->why[0]; i++) {
+        const char *name = ledger->topics[i].name;
+        struct topic *topic;
+        bool must;
+
+        if (ledger_topic(ledger, name) != &ledger->topics[i])
+            continue; /* a younger one of that name is asked for both */
+        expect(&c, name, &c.topic, &must);
+        topic = store_topic_find(store, name);
+        snprintf(c.name, sizeof c.name, "%s", name);
+        if (topic && !c.topic)
+            guilty(&c, "is there, though it was removed or never made");
+        else if (!topic && must)
+            guilty(&c, "LOST: the topic is not there");
+        else if (topic)
+            judge_topic(&c, topic);
+        if (topic) {
+            found++;
+            topic_put(topic);
+        }
+    }
+    snprintf(c.name, sizeof c.name, "store");
+    if (!v->why[0] && store_topic_count(store) != found)
+        guilty(&c, "has %u topics, not %u", store_topic_count(store), found);
+}

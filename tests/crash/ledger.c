@@ -1,0 +1,185 @@
+/* tests/crash/ledger: see ledger.h. */
+#include "tests/crash/ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/memtree.h"
+
+void ledger_release(struct ledger *l)
+{
+    for (size_t t = 0; t < l->count; t++)
+        for (size_t i = 0; i < LEDGER_PARTITIONS; i++) {
+            struct ledger_part *p = &l->topics[t].parts[i];
+
+            free(p->sets);
+            free(p->marks);
+        }
+    *l = (struct ledger){0};
+}
+
+/* A position as it is known at k. */
+static size_t known(size_t at, size_t k, bool anew)
+{
+    if (at > k)
+        return LEDGER_NEVER;
+    return anew ? 0 : at;
+}
+
+static void part_copy(struct ledger_part *to, const struct ledger_part *from, bool os, size_t k,
+                      bool anew)
+{
+    *to = (struct ledger_part){0};
+    for (size_t i = 0; i < from->set_count; i++) {
+        struct ledger_set s = from->sets[i];
+
+        if (s.begun > k || (anew && s.gone <= k))
+            continue;
+        s.begun = known(s.begun, k, anew);
+        s.done = known(s.done, k, anew);
+        s.gone = known(s.gone, k, anew);
+        to->sets = mem_grow(to->sets, to->set_count + 1, &to->set_room, sizeof *to->sets);
+        to->sets[to->set_count++] = s;
+    }
+    for (size_t i = 0; i < from->mark_count; i++)
+        if (from->marks[i].at <= k && (from->marks[i].durable || !anew || !os))
+            ledger_add_mark(to, known(from->marks[i].at, k, anew), from->marks[i].end,
+                            from->marks[i].durable);
+}
+
+void ledger_copy(struct ledger *to, const struct ledger *from, size_t k, bool anew)
+{
+    *to = (struct ledger){0};
+    for (size_t i = 0; i < from->count; i++) {
+        const struct ledger_topic *old = &from->topics[i];
+        struct ledger_topic *t = &to->topics[to->count];
+
+        if (old->begun > k || (anew && old->removed <= k))
+            continue;
+        *t = *old;
+        t->begun = known(old->begun, k, anew);
+        t->made = known(old->made, k, anew);
+        t->removing = known(old->removing, k, anew);
+        t->removed = known(old->removed, k, anew);
+        t->config_count = 0;
+        for (size_t c = 0; c < old->config_count; c++)
+            if (old->configs[c].begun <= k)
+                t->configs[t->config_count++] = (struct ledger_config){
+                    known(old->configs[c].begun, k, anew), known(old->configs[c].done, k, anew),
+                    old->configs[c].flush_ms};
+        for (size_t p = 0; p < LEDGER_PARTITIONS; p++)
+            part_copy(&t->parts[p], &old->parts[p], t->os, k, anew);
+        to->count++;
+    }
+}
+
+struct ledger_topic *ledger_add_topic(struct ledger *l, const char *name, size_t at)
+{
+    struct ledger_topic *t = &l->topics[l->count];
+
+    if (l->count == LEDGER_TOPICS)
+        abort();
+    l->count++;
+    *t = (struct ledger_topic){
+        .name = name,
+        .begun = at,
+        .made = LEDGER_NEVER,
+        .removing = LEDGER_NEVER,
+        .removed = LEDGER_NEVER,
+    };
+    return t;
+}
+
+struct ledger_topic *ledger_topic(const struct ledger *l, const char *name)
+{
+    for (size_t i = l->count; i-- > 0;)
+        if (strcmp(l->topics[i].name, name) == 0)
+            return (struct ledger_topic *)(uintptr_t)&l->topics[i];
+    return NULL;
+}
+
+struct ledger_set *ledger_add_set(struct ledger_part *p, const char *bytes, size_t len,
+                                  size_t meta_len, uint32_t messages, size_t at)
+{
+    struct ledger_set *s;
+
+    p->sets = mem_grow(p->sets, p->set_count + 1, &p->set_room, sizeof *p->sets);
+    s = &p->sets[p->set_count++];
+    *s = (struct ledger_set){
+        .begun = at,
+        .done = LEDGER_NEVER,
+        .gone = LEDGER_NEVER,
+        .messages = messages,
+        .bytes = bytes,
+        .len = len,
+        .meta_len = meta_len,
+    };
+    return s;
+}
+
+void ledger_add_mark(struct ledger_part *p, size_t at, uint64_t end, bool durable)
+{
+    p->marks = mem_grow(p->marks, p->mark_count + 1, &p->mark_room, sizeof *p->marks);
+    p->marks[p->mark_count++] = (struct ledger_mark){at, end, durable};
+}
+
+bool ledger_config_may_be(const struct ledger_topic *t, uint64_t flush_ms, size_t k)
+{
+    for (size_t c = t->config_count; c-- > 0;) {
+        if (t->configs[c].begun <= k && t->configs[c].flush_ms == flush_ms)
+            return true;
+        if (t->configs[c].done <= k)
+            return false; /* this one or a later one holds */
+    }
+    return false;
+}
+
+void ledger_settle_topic(struct ledger_topic *t, size_t at, uint64_t flush_ms)
+{
+    t->removing = LEDGER_NEVER;
+    if (t->made == LEDGER_NEVER)
+        t->made = at;
+    if (t->config_count == LEDGER_CONFIGS) /* room for the one that holds */
+        memmove(t->configs, t->configs + 1, --t->config_count * sizeof *t->configs);
+    t->configs[t->config_count++] = (struct ledger_config){at, at, flush_ms};
+}
+
+uint64_t ledger_must(const struct ledger_topic *t, const struct ledger_part *p, size_t k,
+                     bool power_cut)
+{
+    uint64_t must = 0;
+
+    for (size_t i = 0; i < p->mark_count; i++) {
+        const struct ledger_mark *m = &p->marks[i];
+
+        if (m->at <= k && m->end > must && (m->durable || !power_cut || !t->os))
+            must = m->end;
+    }
+    return must;
+}
+
+bool ledger_counts(const struct ledger_set *s, size_t k)
+{
+    return s->begun <= k && s->gone > k;
+}
+
+void ledger_settle(struct ledger_part *p, size_t at, uint64_t end)
+{
+    uint64_t pos = 0;
+
+    for (size_t i = 0; i < p->set_count; i++) {
+        struct ledger_set *s = &p->sets[i];
+
+        if (!ledger_counts(s, at))
+            continue;
+        if (pos + s->len > end) {
+            s->gone = at;
+            continue;
+        }
+        s->offset = pos;
+        if (s->done == LEDGER_NEVER)
+            s->done = at;
+        pos += s->len;
+    }
+    ledger_add_mark(p, at, end, false);
+}

@@ -1,0 +1,102 @@
+/*
+ * tests/crash/ledger: what a store was asked and what it answered, kept
+ * outside it.
+ *
+ * Everything is noted with its position: how many operations the disk had
+ * done by then. For a crash after operation k, what counts is what was noted
+ * at positions <= k: it happened before operation k + 1 was begun.
+ *
+ *   begun > k                 was not asked for yet: must not be there
+ *   begun <= k < done         in flight: may be there, whole, or not
+ *   done <= k                 appended: likewise, until a mark covers it
+ *   a mark <= k covers it     seen or acknowledged: must be there, the same
+ *   gone <= k                 refused, or cut by a recovery: must not be there
+ *
+ * A partition's log is its sets in the order in which they were begun, those
+ * left out that were gone; recovery may end it at any set that no mark covers.
+ *
+ * Ledgers are copied when a crash state is lived on. The bytes of the sets
+ * are borrowed. Single-threaded.
+ */
+#ifndef TESTS_CRASH_LEDGER_H
+#define TESTS_CRASH_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LEDGER_NEVER      SIZE_MAX
+#define LEDGER_TOPICS     8
+#define LEDGER_PARTITIONS 40
+#define LEDGER_CONFIGS    16
+
+struct ledger_set {
+    size_t begun, done, gone;
+    uint64_t offset; /* where the append said it is; known once done */
+    uint32_t messages;
+    const char *bytes; /* of .log, then of .meta; not the ledger's own */
+    size_t len, meta_len;
+};
+
+struct ledger_mark {
+    size_t at;
+    uint64_t end;
+    bool durable; /* a power cut may not take it; else: a kill may not */
+};
+
+struct ledger_part {
+    struct ledger_set *sets;
+    size_t set_count, set_room;
+    struct ledger_mark *marks;
+    size_t mark_count, mark_room;
+};
+
+struct ledger_config {
+    size_t begun, done;
+    uint64_t flush_ms;
+};
+
+/* A topic from its making to its removal. */
+struct ledger_topic {
+    const char *name;
+    bool os; /* flush.sync=os */
+    uint32_t partitions;
+    size_t begun, made, removing, removed;
+    /* flush.ms, as something to look at: configs[0] is how it was made. */
+    struct ledger_config configs[LEDGER_CONFIGS];
+    size_t config_count;
+    struct ledger_part parts[LEDGER_PARTITIONS];
+};
+
+struct ledger {
+    struct ledger_topic topics[LEDGER_TOPICS];
+    size_t count;
+};
+
+void ledger_release(struct ledger *l);
+/* What is known at position k. Anew: after a power cut there; positions count
+ * from 0 again, and what it may have taken is no longer marked as seen. */
+void ledger_copy(struct ledger *to, const struct ledger *from, size_t k, bool anew);
+
+struct ledger_topic *ledger_add_topic(struct ledger *l, const char *name, size_t at);
+/* The youngest topic of that name; NULL. */
+struct ledger_topic *ledger_topic(const struct ledger *l, const char *name);
+struct ledger_set *ledger_add_set(struct ledger_part *p, const char *bytes, size_t len,
+                                  size_t meta_len, uint32_t messages, size_t at);
+void ledger_add_mark(struct ledger_part *p, size_t at, uint64_t end, bool durable);
+
+/* May a topic that is there at k have this flush.ms? */
+bool ledger_config_may_be(const struct ledger_topic *t, uint64_t flush_ms, size_t k);
+/* After a recovery at `at` found it to be so. */
+void ledger_settle_topic(struct ledger_topic *t, size_t at, uint64_t flush_ms);
+
+/* The end below which everything must be there after a crash at k. */
+uint64_t ledger_must(const struct ledger_topic *t, const struct ledger_part *p, size_t k,
+                     bool power_cut);
+/* May (or must) the set be part of the log at k? */
+bool ledger_counts(const struct ledger_set *s, size_t k);
+/* After a recovery at position `at` found the log to end at `end`: what is
+ * behind is gone, what is before has been seen. */
+void ledger_settle(struct ledger_part *p, size_t at, uint64_t end);
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * tests/crash/random: seeded histories. Each is some epochs of random actions;
+ * an epoch ends with a kill, a clean stop, or a power cut whose outcome is one
+ * of its crash states, and the next one goes on with what that left. A
+ * producer sends again what it got no answer for, as another set.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/crash/scenarios.h"
+#include "tests/support/powercut.h"
+
+#define PARTITIONS 3
+
+static const char *const topic_names[] = {"disk", "os", "late"};
+
+static void some_room(struct world *w, uint64_t *random)
+{
+    if (w->disk->room_bytes > 0 || mem_below(random, 3) > 0) {
+        w->disk->room_bytes = 0;
+        return;
+    }
+    w->disk->room_bytes = memdisk_used_bytes(w->disk) + 4096 * mem_below(random, 4) + 1;
+}
+
+static void act(struct world *w, uint64_t *random)
+{
+    const char *topic = topic_names[mem_below(random, 8) == 0];
+    uint32_t part = (uint32_t)mem_below(random, PARTITIONS);
+
+    if (world_has(w, "late") && mem_below(random, 4) == 0) {
+        topic = "late";
+        part = 0;
+    }
+    if (!world_has(w, topic))
+        return; /* there was no room to make it */
+    switch (mem_below(random, 16)) {
+    case 0:
+    case 1:
+    case 2:
+    case 3: world_append(w, topic, part, 1 + (uint32_t)mem_below(random, 4), 40); break;
+    case 4: world_append_keyed(w, topic, part, 1 + (uint32_t)mem_below(random, 4), 60); break;
+    case 5: world_append(w, topic, part, 1 + (uint32_t)mem_below(random, 5), 700); break;
+    case 6: world_append(w, topic, part, 30, 20 + (uint32_t)mem_below(random, 90)); break;
+    case 7:
+    case 8:
+    case 9:
+    case 10: world_wait(w, topic, part); break;
+    case 11: world_wait_durable(w, topic, part); break;
+    case 12: world_work(w, mem_below(random, 2)); break;
+    case 13: w->clock.now_ms += mem_below(random, 900); break;
+    case 14:
+        if (w->lenient)
+            some_room(w, random);
+        break;
+    default:
+        if (!world_has(w, "late") && mem_below(random, 4) == 0)
+            world_topic(w, "late",
+                        "segment.bytes=8192\nset.max.bytes=4096\n"
+                        "message.max.bytes=2048");
+        break;
+    }
+}
+
+/* Replaces the world by what a power cut at a random place left of it. */
+static void power_cut(struct world *w, uint64_t *random)
+{
+    size_t stop = mem_below(random, memdisk_at(w->disk) + 1);
+    struct memchoice fates[MEMFATES_MAX];
+    struct memchoice *choices;
+    struct powercut cut;
+    struct ledger ledger;
+    struct memdisk *disk;
+
+    /* Most often late: an epoch should come to something. */
+    if (mem_below(random, 4) > 0)
+        stop = memdisk_at(w->disk);
+    powercut_init(&cut, w->disk->trace);
+    while (cut.at < stop && powercut_step(&cut))
+        continue;
+    choices = mem_alloc((cut.count + 1) * sizeof *choices);
+    for (size_t i = 0; i < cut.count; i++)
+        choices[i] = fates[mem_below(random, powercut_fates(&cut, i, fates))];
+    disk = powercut_build(&cut, choices, mem_random(random));
+    free(choices);
+    powercut_release(&cut);
+    ledger_copy(&ledger, &w->ledger, stop, true);
+    world_move(w, disk, &ledger);
+}
+
+void random_history(struct exploration *x, uint64_t seed)
+{
+    uint64_t random = seed * 0x9e3779b97f4a7c15u;
+    struct world w;
+
+    world_init(&w, NULL);
+    w.lenient = mem_below(&random, 3) == 0;
+    w.options.journal_bytes = (32u << 10) << mem_below(&random, 3);
+    w.options.journal_part_bytes = (2u << 10) << mem_below(&random, 4);
+    for (int epoch = 0; epoch < 4 && !w.wrong[0]; epoch++) {
+        size_t actions = 6 + mem_below(&random, 20);
+
+        if (!w.store && !world_start(&w))
+            break;
+        world_settle(&w);
+        if (epoch == 0) {
+            world_topic(&w, "disk",
+                        "partitions=3\nsegment.bytes=8192\nset.max.bytes=4096\n"
+                        "message.max.bytes=2048");
+            world_topic(&w, "os", "partitions=3\nflush.sync=os\nsegment.ms=5000");
+        }
+        while (actions-- > 0 && !w.wrong[0])
+            act(&w, &random);
+        w.disk->room_bytes = 0;
+        if (mem_below(&random, 4) == 0)
+            world_stop(&w);
+        else
+            world_kill(&w);
+        explore(x, &w);
+        x->from = memdisk_at(w.disk);
+        if (mem_below(&random, 4) > 0) {
+            power_cut(&w, &random);
+            x->from = 0;
+        }
+    }
+    if (w.wrong[0]) {
+        x->losses++;
+        printf("# %s: %s\n", x->name, w.wrong);
+    }
+    world_release(&w);
+}

@@ -1,0 +1,406 @@
+/* tests/crash/world: see world.h. */
+#include "tests/crash/world.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+__attribute__((format(printf, 2, 3))) static void wrong(struct world *w, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (w->wrong[0])
+        return;
+    va_start(ap, fmt);
+    vsnprintf(w->wrong, sizeof w->wrong, fmt, ap);
+    va_end(ap);
+}
+
+static size_t at(const struct world *w)
+{
+    return memdisk_at(w->disk);
+}
+
+/* -- the world itself -- */
+
+void world_init(struct world *w, const struct memignore *ignore)
+{
+    *w = (struct world){.clock = {.now_ms = 1700000000000, .step_ms = 1}};
+    w->disk = memdisk_new();
+    memdisk_record(w->disk);
+    if (ignore)
+        w->ignore = w->disk->ignore = *ignore;
+    w->options = (struct store_options){
+        .name = "store",
+        .wall_ms = memclock_wall_ms,
+        .journal_bytes = 128 << 10,
+        .journal_part_bytes = 16 << 10,
+        .random_seed = 4711,
+        .boot_id = "boot",
+    };
+}
+
+void world_release(struct world *w)
+{
+    if (w->store)
+        world_kill(w);
+    ledger_release(&w->ledger);
+    memdisk_free(w->disk);
+    while (w->bytes) {
+        struct world_bytes *next = w->bytes->next;
+
+        free(w->bytes);
+        w->bytes = next;
+    }
+}
+
+void world_move(struct world *w, struct memdisk *disk, const struct ledger *ledger)
+{
+    memdisk_free(w->disk);
+    w->disk = disk;
+    disk->ignore = w->ignore;
+    memdisk_record(disk);
+    ledger_release(&w->ledger);
+    w->ledger = *ledger;
+}
+
+bool world_start(struct world *w)
+{
+    struct err err = {0};
+    int rc;
+
+    /* Every start draws other numbers: a salt that comes again would be no salt. */
+    w->options.random_seed = w->options.random_seed * 6364136223846793005u + 1442695040888963407u;
+    w->options.io = &w->disk->io;
+    w->options.clock_arg = &w->clock;
+    rc = store_open(&w->store, &w->options, &err);
+    if (rc < 0) {
+        w->store = NULL;
+        wrong(w, "store_open: %d: %s", rc, err.text);
+    }
+    return rc == 0;
+}
+
+void world_stop(struct world *w)
+{
+    struct err err = {0};
+    int rc = store_close(w->store, &err);
+
+    w->store = NULL;
+    if (rc < 0 && !w->lenient)
+        wrong(w, "store_close: %d: %s", rc, err.text);
+    if (memdisk_kill(w->disk) > 0)
+        wrong(w, "store_close left descriptors open");
+}
+
+void world_kill(struct world *w)
+{
+    store_abandon(w->store);
+    w->store = NULL;
+    memdisk_kill(w->disk);
+}
+
+/* -- what is visible -- */
+
+static struct partition *partition_of(struct topic *topic, uint32_t index)
+{
+    return topic ? topic_partition(topic, index) : NULL;
+}
+
+/* Notes what readers may have seen by now. */
+static void note_visible(struct world *w)
+{
+    for (size_t i = 0; i < w->ledger.count && w->store; i++) {
+        struct ledger_topic *t = &w->ledger.topics[i];
+        struct topic *topic = t->removing == LEDGER_NEVER && t->made != LEDGER_NEVER
+                                  ? store_topic_find(w->store, t->name)
+                                  : NULL;
+
+        for (uint32_t p = 0; topic && p < t->partitions; p++) {
+            uint64_t end = partition_visible_end(topic_partition(topic, p));
+            struct ledger_part *part = &t->parts[p];
+
+            if (end > 0 && (part->mark_count == 0 || part->marks[part->mark_count - 1].end < end))
+                ledger_add_mark(part, at(w), end, false);
+        }
+        if (topic)
+            topic_put(topic);
+    }
+}
+
+void world_settle(struct world *w)
+{
+    for (size_t i = 0; i < w->ledger.count; i++) {
+        struct ledger_topic *t = &w->ledger.topics[i];
+        struct topic *topic = store_topic_find(w->store, t->name);
+
+        if (!topic) {
+            if (t->removed == LEDGER_NEVER)
+                t->removed = at(w);
+            if (t->removing > t->removed)
+                t->removing = t->removed;
+            continue;
+        }
+        if (t != ledger_topic(&w->ledger, t->name)) {
+            topic_put(topic);
+            continue;
+        }
+        ledger_settle_topic(t, at(w), topic_config(topic)->flush_ms);
+        for (uint32_t p = 0; p < t->partitions; p++)
+            ledger_settle(&t->parts[p], at(w), partition_visible_end(topic_partition(topic, p)));
+        topic_put(topic);
+    }
+}
+
+/* -- topics -- */
+
+void world_topic(struct world *w, const char *name, const char *conf)
+{
+    struct ledger_topic *t = ledger_add_topic(&w->ledger, name, at(w));
+    struct topic_config config = topic_config_default;
+    struct err err = {0};
+    int rc;
+
+    config.segment_bytes = 64 << 10;
+    config.set_max_bytes = 24 << 10;
+    config.message_max_bytes = 16 << 10;
+    rc = topic_config_parse(&config, &topic_config_default, conf, strlen(conf), "scenario", &err);
+    if (rc == 0) {
+        t->os = config.flush_os;
+        t->partitions = (uint32_t)config.partitions;
+        t->configs[t->config_count++] = (struct ledger_config){at(w), at(w), config.flush_ms};
+        rc = store_topic_create(w->store, name, &config, NULL, &err);
+    }
+    if (rc == 0)
+        t->made = at(w);
+    else if (w->lenient)
+        t->removing = t->removed = at(w);
+    else
+        wrong(w, "making topic %s: %d: %s", name, rc, err.text);
+}
+
+bool world_has(const struct world *w, const char *name)
+{
+    const struct ledger_topic *t = ledger_topic(&w->ledger, name);
+
+    return t && t->made != LEDGER_NEVER && t->removed == LEDGER_NEVER;
+}
+
+void world_remove(struct world *w, const char *name)
+{
+    struct ledger_topic *t = ledger_topic(&w->ledger, name);
+    struct err err = {0};
+    int rc;
+
+    t->removing = at(w);
+    rc = store_topic_remove(w->store, name, &err);
+    if (rc == 0)
+        t->removed = at(w);
+    else
+        wrong(w, "removing topic %s: %d: %s", name, rc, err.text);
+}
+
+void world_configure(struct world *w, const char *name, uint64_t flush_ms)
+{
+    struct ledger_topic *t = ledger_topic(&w->ledger, name);
+    struct topic *topic = store_topic_find(w->store, name);
+    struct err err = {0};
+    char text[64];
+    int rc;
+
+    if (t->config_count == LEDGER_CONFIGS)
+        abort();
+    t->configs[t->config_count++] = (struct ledger_config){at(w), LEDGER_NEVER, flush_ms};
+    snprintf(text, sizeof text, "flush.ms=%" PRIu64 "\n", flush_ms);
+    rc = topic_configure(topic, text, strlen(text), &err);
+    if (rc == 0)
+        t->configs[t->config_count - 1].done = at(w);
+    else
+        wrong(w, "configuring %s: %d: %s", name, rc, err.text);
+    topic_put(topic);
+}
+
+/* -- appending -- */
+
+/* What a set is made of, for as long as the world is. */
+static const char *keep_bytes(struct world *w, const struct set *set)
+{
+    struct world_bytes *kept = mem_alloc(sizeof *kept + set->log_bytes + set->meta.len);
+    size_t at = 0;
+
+    kept->next = w->bytes;
+    w->bytes = kept;
+    for (size_t i = 0; i < set->iov_count; i++) {
+        memcpy(kept->bytes + at, set->iov[i].iov_base, set->iov[i].iov_len);
+        at += set->iov[i].iov_len;
+    }
+    if (at != set->log_bytes)
+        abort();
+    if (set->meta.len > 0)
+        memcpy(kept->bytes + at, set->meta.data, set->meta.len);
+    return kept->bytes;
+}
+
+/* Appends a set that is ready, and notes it. */
+static bool append(struct world *w, const char *name, uint32_t index, struct set *set)
+{
+    struct ledger_part *part = &ledger_topic(&w->ledger, name)->parts[index];
+    struct topic *topic = store_topic_find(w->store, name);
+    struct partition *p = partition_of(topic, index);
+    struct ledger_set *noted;
+    struct err err = {0};
+    uint64_t offset = UINT64_MAX;
+    int rc;
+
+    if (!p)
+        abort();
+    noted = ledger_add_set(part, keep_bytes(w, set), set->log_bytes, set->meta.len,
+                           (uint32_t)set->count, at(w));
+    rc = partition_append(p, set, &offset, &err);
+    if (rc == 0) {
+        noted->done = at(w);
+        noted->offset = offset;
+    } else {
+        if (rc != -EIO) /* which means: who knows */
+            noted->gone = at(w);
+        if (!w->lenient)
+            wrong(w, "append to %s/%u: %d: %s", name, index, rc, err.text);
+    }
+    topic_put(topic);
+    note_visible(w);
+    return rc == 0;
+}
+
+/* A line that is like no other, without its '\n'. */
+static size_t line(struct world *w, char *to, size_t room, uint32_t bytes)
+{
+    size_t len = (size_t)snprintf(to, room, "line %" PRIu64, ++w->lines);
+
+    while (len + 1 < bytes && len + 1 < room) {
+        to[len] = (char)('a' + (w->lines * 7 + len * len) % 26);
+        len++;
+    }
+    return len;
+}
+
+bool world_append(struct world *w, const char *topic, uint32_t part, uint32_t messages,
+                  uint32_t bytes)
+{
+    size_t room = (size_t)messages * (bytes + 32u);
+    char *text = mem_alloc(room);
+    size_t len = 0;
+    size_t taken;
+    struct set set;
+    bool ok;
+
+    set_init(&set);
+    for (uint32_t i = 0; i < messages; i++) {
+        len += line(w, text + len, room - len, bytes);
+        text[len++] = '\n';
+    }
+    if (set_add_lines(&set, text, len, &taken) != 0 || taken != len)
+        abort();
+    ok = append(w, topic, part, &set);
+    set_release(&set);
+    free(text);
+    return ok;
+}
+
+bool world_append_keyed(struct world *w, const char *topic, uint32_t part, uint32_t messages,
+                        uint32_t bytes)
+{
+    char *text = mem_alloc((size_t)messages * (bytes + 32u));
+    size_t used = 0;
+    struct set set;
+    bool ok;
+
+    set_init(&set);
+    for (uint32_t i = 0; i < messages; i++) {
+        struct header headers[2] = {{"trace", 5, "abc", 3}, {"none", 4, NULL, 0}};
+        struct message m = {
+            .value = text + used,
+            .key = &"key-0123456789"[i % 4],
+            .key_len = i % 3 * 5,
+            .headers = headers,
+            .header_count = i % 3,
+            .has_time = i % 2 == 0,
+            .time_ms = (int64_t)w->clock.now_ms - 5,
+        };
+
+        m.value_len = (uint32_t)line(w, text + used, bytes + 32u, bytes);
+        used += m.value_len;
+        if (i % 4 == 3) {
+            m.value = NULL;
+            m.value_len = 0;
+        }
+        if (set_add_message(&set, &m) < 0)
+            abort();
+    }
+    ok = append(w, topic, part, &set);
+    set_release(&set);
+    free(text);
+    return ok;
+}
+
+/* -- waiting -- */
+
+struct waiting {
+    struct waiter waiter; /* first */
+    struct world *w;
+    struct ledger_part *part;
+    bool durable, called;
+};
+
+static void waited(struct waiter *waiter, int rc)
+{
+    struct waiting *wait = (struct waiting *)waiter;
+
+    waiter->rc = rc;
+    wait->called = true;
+    if (rc == 0)
+        ledger_add_mark(wait->part, at(wait->w), waiter->end, wait->durable);
+}
+
+static bool wait_for(struct world *w, const char *name, uint32_t index, enum wait_for what)
+{
+    struct ledger_topic *t = ledger_topic(&w->ledger, name);
+    struct topic *topic = store_topic_find(w->store, name);
+    struct partition *p = partition_of(topic, index);
+    struct waiting wait = {.waiter = {.done = waited},
+                           .w = w,
+                           .part = &t->parts[index],
+                           .durable = what == WAIT_DURABLE || !t->os};
+
+    partition_wait(p, partition_end(p), what, &wait.waiter);
+    for (int rounds = 0; !wait.called && rounds < 1000; rounds++)
+        store_work(w->store, true);
+    if (!wait.called)
+        wrong(w, "%s/%u: a wait never ended", name, index);
+    else if (wait.waiter.rc < 0 && !w->lenient)
+        wrong(w, "%s/%u: wait: %d", name, index, wait.waiter.rc);
+    if (!wait.called)
+        partition_cancel(p, &wait.waiter);
+    topic_put(topic);
+    note_visible(w);
+    return wait.called && wait.waiter.rc == 0;
+}
+
+bool world_wait(struct world *w, const char *topic, uint32_t part)
+{
+    return wait_for(w, topic, part, WAIT_VISIBLE);
+}
+
+bool world_wait_durable(struct world *w, const char *topic, uint32_t part)
+{
+    return wait_for(w, topic, part, WAIT_DURABLE);
+}
+
+void world_work(struct world *w, bool now)
+{
+    for (int rounds = 0; store_work(w->store, now) && rounds < 1000; rounds++)
+        note_visible(w);
+    note_visible(w);
+}

@@ -1,0 +1,68 @@
+/*
+ * tests/crash/world: a store on an in-memory disk, and a ledger beside it.
+ *
+ * The vocabulary of histories. Every call does something to the store and
+ * notes in the ledger what was asked and what was answered, with positions.
+ * The store runs without threads, so that a history is the same every time.
+ *
+ * A call that fails where the history did not provide for it (world.lenient)
+ * is noted in world.wrong: the first sentence stays.
+ */
+#ifndef TESTS_CRASH_WORLD_H
+#define TESTS_CRASH_WORLD_H
+
+#include "store/store.h"
+#include "tests/crash/ledger.h"
+#include "tests/support/memdisk.h"
+
+struct world_bytes {
+    struct world_bytes *next;
+    char bytes[];
+};
+
+struct world {
+    struct memdisk *disk;
+    struct memclock clock;
+    struct store_options options;
+    struct store *store; /* NULL: not running */
+    struct ledger ledger;
+    struct memignore ignore;   /* a deliberate fault of this disk */
+    bool lenient;              /* appends and waits may fail */
+    uint64_t lines;            /* so far: every line is another */
+    struct world_bytes *bytes; /* what the ledger's sets consist of */
+    char wrong[600];
+};
+
+/* An empty disk, recording; nothing runs. */
+void world_init(struct world *w, const struct memignore *ignore);
+void world_release(struct world *w);
+/* Goes on with another disk, of which all is durable, and with what is known
+ * of it; takes both over. */
+void world_move(struct world *w, struct memdisk *disk, const struct ledger *ledger);
+
+/* Starts the store; recovers. False (and wrong is set) where it can not. */
+bool world_start(struct world *w);
+/* After a recovery: reads where the logs end and settles the ledger. */
+void world_settle(struct world *w);
+void world_stop(struct world *w); /* clean */
+void world_kill(struct world *w);
+
+/* conf: lines of settings. */
+void world_topic(struct world *w, const char *name, const char *conf);
+bool world_has(const struct world *w, const char *name);
+void world_remove(struct world *w, const char *name);
+void world_configure(struct world *w, const char *name, uint64_t flush_ms);
+
+/* One set of `messages` lines, about `bytes` each. True: appended. */
+bool world_append(struct world *w, const char *topic, uint32_t part, uint32_t messages,
+                  uint32_t bytes);
+/* One set of messages with keys, headers and times. */
+bool world_append_keyed(struct world *w, const char *topic, uint32_t part, uint32_t messages,
+                        uint32_t bytes);
+/* Waits until all that was appended is visible (or: durable). True: it is. */
+bool world_wait(struct world *w, const char *topic, uint32_t part);
+bool world_wait_durable(struct world *w, const char *topic, uint32_t part);
+/* Rounds of the store's own work. now: as if every flush.ms had passed. */
+void world_work(struct world *w, bool now);
+
+#endif
