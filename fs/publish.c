@@ -10,9 +10,9 @@
  *   A write(2) above 1 MiB reaches us as several requests with nothing that
  *   says so. Where one of them but the first fails, the kernel answers with
  *   the bytes taken so far and the error is gone. So an error is answered only
- *   to a request that is certainly the first of its write(2): one that follows
- *   a short or failed answer (`first`). To any other the answer is a short
- *   count, and the error waits for the next request (TELL).
+ *   to a request that is the first of its write(2): one that follows a short or
+ *   failed answer, or is small and follows a small one. To any other the answer
+ *   is a short count, and the error waits for the next request (TELL).
  *
  *   After the error the line may go on, or not: who writes in blocks comes with
  *   its next bytes, who writes whole lines has given it up and comes with
@@ -54,7 +54,9 @@ struct publisher {
     int64_t index;          /* of part, or -1 */
     pthread_mutex_t lock;   /* of all below */
     enum state state;
-    bool first;      /* the next write is the first request of a write(2) */
+    bool cut_off;    /* the last answer ended its write(2): short, or an error */
+    bool small;      /* the last request was too small to be a piece */
+    bool refused;    /* the last answer was an error: rest is not going to be ended */
     struct buf rest; /* the line that is not ended */
     struct touched *touched;
     size_t touched_count, touched_room;
@@ -117,7 +119,7 @@ int publisher_open(struct publisher **out, struct topic *topic, int64_t partitio
     p->topic = topic_get(topic);
     p->part = part;
     p->index = part ? partition : -1;
-    p->first = true;
+    p->cut_off = true;
     pthread_mutex_init(&p->lock, NULL);
     *out = p;
     return 0;
@@ -300,11 +302,12 @@ static ssize_t too_long(struct publisher *p, const char *data, size_t len)
 {
     const char *nl = memchr(data, '\n', len);
     bool begun = p->rest.len > 0;
+    bool first = p->cut_off || (p->small && len < PIECE_MIN_BYTES);
     size_t cut = nl ? (size_t)(nl - data) : len - 1;
 
     drop_rest(p);
     /* A whole line is found too long again, should this error not be seen. */
-    if (p->first || (nl && !begun))
+    if (first || (nl && !begun))
         return tell(p, data, len);
     p->state = TELL;
     return cut > 0 ? (ssize_t)cut : -EMSGSIZE;
@@ -340,7 +343,8 @@ static ssize_t swallow(struct publisher *p, const char *data, size_t len)
         p->state = LINES;
     if (skip == len)
         return (ssize_t)len;
-    p->first = false; /* what fails behind the skipped bytes is not told by this answer */
+    /* What fails behind the skipped bytes is not told by this answer. */
+    p->cut_off = p->small = false;
     n = take_lines(p, data + skip, len - skip);
     return (ssize_t)skip + (n > 0 ? n : 0);
 }
@@ -358,7 +362,9 @@ ssize_t publisher_write(struct publisher *p, const void *data, size_t len)
     case LINES:
     default: n = take_lines(p, data, len); break;
     }
-    p->first = n != (ssize_t)len;
+    p->cut_off = n != (ssize_t)len;
+    p->small = len < PIECE_MIN_BYTES;
+    p->refused = n < 0;
     pthread_mutex_unlock(&p->lock);
     return n;
 }
@@ -369,7 +375,9 @@ int publisher_publish_rest(struct publisher *p, struct err *err)
     int rc = 0;
 
     pthread_mutex_lock(&p->lock);
-    if (p->rest.len > 0)
+    if (p->rest.len > 0 && p->refused)
+        rc = err_set(err, -ECANCELED, "the rest of that line was refused");
+    else if (p->rest.len > 0)
         rc = append_lines(p, "\n", 1, &taken, err);
     pthread_mutex_unlock(&p->lock);
     return rc;

@@ -66,7 +66,8 @@ void publisher_flush(struct publisher *p, struct publish_wait *w);
 void publisher_sync(struct publisher *p, struct publish_wait *w);
 
 /* Publishes the unfinished rest as a message of its own (at SIGTERM). The
- * handle goes on. On failure the rest is still held. */
+ * handle goes on. On failure the rest is still held. -ECANCELED: it is known
+ * to be half a line, because the last write was refused. */
 int publisher_publish_rest(struct publisher *p, struct err *err) MUST_CHECK;
 
 #endif

@@ -108,6 +108,19 @@ START_TEST(the_rest_is_published_once)
 }
 END_TEST
 
+/* cp on a full disk: its last block is refused, in the middle of a line. */
+START_TEST(half_a_line_whose_end_was_refused_is_not_published)
+{
+    ck_assert_int_eq(put(pub, "whole\nha"), 8);
+    topic->fail_next = -ENOSPC;
+    ck_assert_int_eq(put(pub, "lf\n"), -ENOSPC);
+    ck_assert_int_eq(publisher_publish_rest(pub, NULL), -ECANCELED);
+    ck_assert_int_eq(put(pub, "lf\nnext"), 7);
+    ck_assert_int_eq(publisher_publish_rest(pub, NULL), 0);
+    LOG_IS("whole\nhalf\nnext\n");
+}
+END_TEST
+
 START_TEST(open_knows_its_partitions)
 {
     struct publisher *p;
@@ -142,12 +155,11 @@ static const struct long_case {
     /* No newline yet: its bytes are swallowed up to there, what follows is taken. */
     {{{"12345678", E}, {"9", 1}, {"0\nok\n", 5}}, "ok\n"},
     {{{"a\n12345678", 2}, {"12345678", E}, {"9\nok\n", 5}}, "a\nok\n"},
-    /* Begun by an earlier write, as pieces of one write(2) are: short inside it, then told. */
-    {{{"1234", 4}, {"56789\nb\n", 5}, {"\nb\n", E}, {"b\n", 2}}, "b\n"},
-    {{{"1234", 4}, {"56789", 4}, {"9", E}, {"0\nb\n", 4}}, "b\n"},
-    {{{"1234", 4}, {"567", 3}, {"8", E}, {"8", E}, {"9\nb\n", 4}}, "b\n"},
-    /* Begun and not first: a line without its newline in a handle that has been written to. */
-    {{{"a\n", 2}, {"12345678", 7}, {"8", E}, {"9\nb\n", 4}}, "a\nb\n"},
+    /* Begun by an earlier write: that is given up too. */
+    {{{"1234", 4}, {"56789\nb\n", E}, {"b\n", 2}}, "b\n"},
+    {{{"1234", 4}, {"56789", E}, {"0", 1}, {"0\nb\n", 4}}, "b\n"},
+    {{{"1234", 4}, {"567", 3}, {"8", E}, {"8", 1}, {"9\nb\n", 4}}, "b\n"},
+    {{{"a\n", 2}, {"12345678", E}, {"9\nb\n", 4}}, "a\nb\n"},
     {{{"a\n", 2}, {"12345678\nb\n", E}, {"b\n", 2}}, "a\nb\n"},
     /* Directly behind one that is being swallowed: told by the next write. */
     {{{"12345678", E}, {"9\n12345678\nb\n", 2}, {"12345678\nb\n", E}, {"b\n", 2}}, "b\n"},
@@ -171,9 +183,34 @@ START_TEST(a_lowered_limit_holds_for_what_is_held)
     ck_assert_int_eq(put(pub, "123456789"), 9);
     topic->conf.message_max_bytes = 8;
     ck_assert_int_eq(put(pub, "\nb\n"), -EMSGSIZE);
-    ck_assert_int_eq(put(pub, "\nb\n"), -EMSGSIZE);
     ck_assert_int_eq(put(pub, "b\n"), 2);
     LOG_IS("b\n");
+}
+END_TEST
+
+#define KIB ((size_t)1024)
+
+/* Pieces of one write(2): the one that makes the line too long ends short, so
+ * that the error comes to the first request of the next. */
+START_TEST(a_later_piece_ends_short_instead)
+{
+    static char text[400 * 1024];
+    static const struct {
+        size_t nl; /* where the newline is; 0 = nowhere */
+        ssize_t answer;
+    } cases[] = {{0, 200 * 1024 - 1}, {300 * 1024, 100 * 1024}, {399 * 1024, 199 * 1024}};
+
+    topic->conf.message_max_bytes = 250 * KIB;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        memset(text, 'x', sizeof text);
+        if (cases[i].nl)
+            text[cases[i].nl] = '\n';
+        ck_assert_int_eq(put(pub, "ok\n"), 3);
+        ck_assert_int_eq(publisher_write(pub, text, 200 * KIB), 200 * 1024);
+        ck_assert_int_eq(publisher_write(pub, text + 200 * KIB, 200 * KIB), cases[i].answer);
+        ck_assert_int_eq(put(pub, "\nok\n"), -EMSGSIZE);
+    }
+    LOG_IS("ok\nok\nok\n");
 }
 END_TEST
 
@@ -207,8 +244,6 @@ static size_t make_line(char *to, unsigned number, size_t len)
     to[n++] = '\n';
     return n;
 }
-
-#define KIB ((size_t)1024)
 
 /*
  * A caller that writes whole lines, goes on after a short count and gives up a
@@ -436,9 +471,11 @@ static TCase *lines_tests(void)
     tcase_add_test(tc, a_line_may_be_cut_anywhere);
     tcase_add_test(tc, two_handles_never_mix);
     tcase_add_test(tc, the_rest_is_published_once);
+    tcase_add_test(tc, half_a_line_whose_end_was_refused_is_not_published);
     tcase_add_test(tc, open_knows_its_partitions);
     tcase_add_loop_test(tc, a_line_too_long_is_told_and_swallowed, 0, COUNT_OF(long_cases));
     tcase_add_test(tc, a_lowered_limit_holds_for_what_is_held);
+    tcase_add_test(tc, a_later_piece_ends_short_instead);
     tcase_add_loop_test(tc, no_line_vanishes_unsaid_between_pieces, 0, 20);
     tcase_add_test(tc, a_writer_of_blocks_loses_the_long_line_only);
     tcase_add_loop_test(tc, trying_again_loses_and_doubles_nothing, 0, 20);
