@@ -85,38 +85,15 @@ static int set_option(struct config *conf, const struct option *opt, const char 
 /* What mount(8), fstab and systemd say of every mount and what is no business
  * of ours; "=" at the end: with any value. */
 static const char *const ignored[] = {
-    "defaults",
-    "rw",
-    "auto",
-    "noauto",
-    "nofail",
-    "user",
-    "nouser",
-    "users",
-    "owner",
-    "group",
-    "_netdev",
-    "dev",
-    "suid",
-    "exec",
-    "async",
-    "atime",
-    "diratime",
-    "norelatime",
-    "nolazytime",
-    "relatime",
-    "strictatime",
-    "nonempty",
-    "default_permissions",
-    "user=",
-    "comment=",
-    "fsname=",
-    "subtype=",
+    "defaults",   "rw",         "auto",     "noauto",      "nofail",   "user",
+    "nouser",     "users",      "owner",    "group",       "_netdev",  "dev",
+    "suid",       "exec",       "async",    "atime",       "diratime", "nodiratime",
+    "norelatime", "nolazytime", "relatime", "strictatime", "nonempty", "default_permissions",
+    "user=",      "comment=",   "fsname=",  "subtype=",
 };
 
 /* Handed on to the mount. */
-static const char *const passed[] = {"nodev", "nosuid",     "noexec", "noatime",
-                                     "sync",  "nodiratime", "dirsync"};
+static const char *const passed[] = {"nodev", "nosuid", "noexec", "noatime", "sync", "dirsync"};
 
 static bool is_in(const char *word, const char *const *list, size_t count)
 {

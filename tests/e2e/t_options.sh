@@ -83,15 +83,15 @@ case_names_the_command_line_of_who_has_the_store()
 
 case_mounts_as_mount_calls_it()
 {
-    local pid
-    within 30 "$TOPICFS_BIN" "$STORE" "$MNT" -o rw,noatime,dev,suid,nofail,x-a.b=c,partitions=2 \
-        >"$LOG" 2>&1 </dev/null
+    local pid options=rw,noatime,nodev,nosuid,noexec,sync,dirsync,nodiratime,nofail,x-a.b=c
+    within 30 "$TOPICFS_BIN" "$STORE" "$MNT" -o "$options,partitions=2" >"$LOG" 2>&1 </dev/null
     is $? 0 "exit status"
     is "$(<"$LOG")" "" "it says nothing"
     ok "the mount answers at once" mounted "$MNT"
     read -r pid _ <"$STORE/.lock"
     daemon_adopt "$pid"
-    like "$(grep -F " $MNT " /proc/self/mounts)" "fuse.topicfs .*noatime" "type and options"
+    like "$(grep -F " $MNT " /proc/self/mounts)" \
+        "fuse.topicfs .*sync.*nosuid,nodev,noexec.*noatime" "type and options"
     mkdir "$MNT/t"
     is "$(grep -c . "$MNT/t/.offsets")" 2 "a setting"
     umount "$MNT"
