@@ -119,7 +119,7 @@ static void judge_state(const struct point *at, struct memdisk *disk, bool power
     struct exploration *x = at->x;
     uint64_t number = x->number - 1;
     struct world life = {.clock = at->w->clock, .options = at->w->options, .ignore = at->w->ignore};
-    bool lives = x->life_every > 0 && number / x->workers % x->life_every == 0;
+    bool lives = x->life_every > 0 && (!power_cut || number / x->workers % x->life_every == 0);
     struct verdict v;
 
     x->states++;
@@ -311,7 +311,7 @@ static void power_cuts(struct point *at)
         exhaust(at, 0);
         return;
     }
-    for (size_t i = 0; i <= n; i++) {
+    for (size_t i = 0; i <= n; i += at->x->inner ? n : 1) {
         all(at, MEMFATE_KEPT); /* the tail from i on is lost */
         for (size_t k = i; k < n; k++)
             at->choices[k].fate = MEMFATE_LOST;

@@ -9,9 +9,10 @@
  * regular ones (all kept, all lost, every tail lost, every head lost) and
  * `budget` others by chance, no choice twice.
  *
- * Each state is recovered and judged; then, in turn, one of: opened a second
- * time; stopped cleanly and opened; lived on, appended to, and its own states
- * gone through, which are those of a crash inside recovery.
+ * Each state is recovered and judged. Then some are opened a second time, some
+ * stopped cleanly and opened, and some (all of those after a kill) lived on,
+ * appended to, and their own states gone through, which are those of a crash
+ * inside recovery.
  *
  * States are numbered in the order in which they are come by; states of a
  * state's life are numbered behind a dot. Workers share the numbers out.

@@ -380,8 +380,10 @@ const struct mutant mutants[] = {
     {"no_fdatasync_of_logs", {FDATASYNC, "*.log*"}, flushed_direct_beside_the_journal},
     {"no_fdatasync_of_meta", {FDATASYNC, "*.meta*"}, segments_rolled_by_age},
     {"no_syncfs", {SYNCFS, NULL}, many_partitions_flushed_by_syncfs},
-    {"no_syncfs_after_a_kill", {SYNCFS, NULL}, killed_and_started},
+    {"no_syncfs_after_a_kill", {SYNCFS, NULL}, segments_rolled_by_age},
+    {"no_fdatasync_after_a_kill", {FDATASYNC, "*.log"}, killed_and_started},
     {"no_fdatasync_of_settings", {FDATASYNC, "*config*"}, settings_changed},
-    {"no_fdatasync_of_clean", {FDATASYNC, "*clean*"}, stopped_cleanly_and_started},
+    {"no_sync_of_a_new_topics_directory", {SYNC_DIR, ".new.*"}, topics_made_and_removed},
+    {"no_sync_of_the_unlink_of_clean", {SYNC_DIR, ""}, stopped_cleanly_and_started},
 };
 const size_t mutant_count = sizeof mutants / sizeof *mutants;

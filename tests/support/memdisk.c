@@ -20,7 +20,10 @@ int memdisk_resolve(const struct memdisk *disk, const char *path, uint32_t *dir,
     *dir = MEM_ROOT;
     *name = NULL;
     while (*path) {
-        size_t len = strcspn(path, "/");
+        size_t len = 0;
+
+        while (path[len] && path[len] != '/')
+            len++;
 
         if (*name) { /* the name before was not the last */
             at = memtree_find(&disk->tree, *dir, *name);
@@ -36,7 +39,8 @@ int memdisk_resolve(const struct memdisk *disk, const char *path, uint32_t *dir,
         *dir = at;
         *name = memtree_intern(path, len);
         path += len;
-        path += strspn(path, "/");
+        while (*path == '/')
+            path++;
     }
     return 0;
 }
@@ -64,11 +68,14 @@ struct memfd *memdisk_fd(struct memdisk *disk, int fd)
 
 void memdisk_forget(struct memdisk *disk, uint32_t ino)
 {
+    if (ino == MEM_ROOT || memtree_names(&disk->tree, ino) > 0)
+        return;
     for (size_t i = 0; i < disk->fd_count; i++)
-        if (disk->fds[i].ino == ino)
+        if (disk->fds[i].ino == ino) {
+            disk->nameless = true;
             return;
-    if (ino != MEM_ROOT && memtree_names(&disk->tree, ino) == 0)
-        memtree_drop(&disk->tree, ino);
+        }
+    memtree_drop(&disk->tree, ino);
 }
 
 void memdisk_close_fd(struct memdisk *disk, struct memfd *fd)
@@ -78,7 +85,8 @@ void memdisk_close_fd(struct memdisk *disk, struct memfd *fd)
     if (disk->locked_ino != MEM_NONE && fd - disk->fds == disk->locked_fd)
         disk->locked_ino = MEM_NONE;
     fd->ino = MEM_NONE;
-    memdisk_forget(disk, ino);
+    if (disk->nameless)
+        memdisk_forget(disk, ino);
 }
 
 /* -- disks -- */

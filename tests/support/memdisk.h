@@ -134,6 +134,7 @@ struct memdisk {
     struct memtree tree;
     struct memfd *fds;
     size_t fd_count, fd_room;
+    bool nameless;       /* some descriptor's file may have no name any more */
     uint32_t locked_ino; /* flock: the store locks one file. MEM_NONE: none */
     int locked_fd;
     struct memtrace *trace; /* NULL: not recording */

@@ -2,6 +2,7 @@
 #include "tests/support/memtree.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,37 +169,61 @@ const struct memnode *memtree_node(const struct memtree *t, uint32_t ino)
 
 /* -- names -- */
 
+/* Looked up without a lock: a name that is once in a chain stays as it is. */
 struct interned {
     struct interned *next;
     size_t len;
+    uint32_t hash;
     char text[];
 };
 
-static struct interned *interned_names[1024];
+static _Atomic(struct interned *) interned_names[1024];
 static pthread_mutex_t interned_lock = PTHREAD_MUTEX_INITIALIZER;
 
-const char *memtree_intern(const char *name, size_t len)
+static struct interned *interned_find(uint32_t hash, const char *name, size_t len)
 {
-    uint32_t hash = 2166136261u;
-    struct interned **at;
+    struct interned *n = atomic_load_explicit(&interned_names[hash % 1024], memory_order_acquire);
+
+    while (n && (n->hash != hash || n->len != len || memcmp(n->text, name, len) != 0))
+        n = n->next;
+    return n;
+}
+
+static struct interned *interned_add(uint32_t hash, const char *name, size_t len)
+{
     struct interned *n;
 
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ (uint8_t)name[i]) * 16777619u;
-    at = &interned_names[hash % 1024];
     pthread_mutex_lock(&interned_lock);
-    for (n = *at; n; n = n->next)
-        if (n->len == len && memcmp(n->text, name, len) == 0)
-            break;
+    n = interned_find(hash, name, len);
     if (!n) {
         n = mem_alloc(sizeof *n + len + 1);
         n->len = len;
+        n->hash = hash;
         memcpy(n->text, name, len);
-        n->next = *at;
-        *at = n;
+        n->next = atomic_load_explicit(&interned_names[hash % 1024], memory_order_relaxed);
+        atomic_store_explicit(&interned_names[hash % 1024], n, memory_order_release);
     }
     pthread_mutex_unlock(&interned_lock);
-    return n->text;
+    return n;
+}
+
+const char *memtree_intern(const char *name, size_t len)
+{
+    uint32_t hash = (uint32_t)len;
+    struct interned *n;
+    size_t i = 0;
+    uint32_t word;
+
+    for (; i + 4 <= len; i += 4) {
+        memcpy(&word, name + i, 4);
+        hash = (hash ^ word) * 0x9e3779b1u;
+        hash ^= hash >> 15;
+    }
+    for (; i < len; i++)
+        hash = (hash ^ (uint8_t)name[i]) * 16777619u;
+    hash ^= hash >> 13;
+    n = interned_find(hash, name, len);
+    return n ? n->text : interned_add(hash, name, len)->text;
 }
 
 uint32_t memtree_find(const struct memtree *t, uint32_t dir, const char *name)
