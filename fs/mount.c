@@ -11,6 +11,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -91,13 +92,15 @@ static int detach(const char *mountpoint)
 }
 
 /* A killed process leaves a mount that answers ENOTCONN. Mounting on top would
- * hide it, and come back with the next kill. */
+ * hide it, and come back with the next kill. stat() alone may be answered from
+ * the kernel's memory for a while; statfs() never is. */
 static int clear_mountpoint(const char *mountpoint, struct err *err)
 {
+    struct statfs fs;
     struct stat st;
     int corpses = 0;
 
-    while (stat(mountpoint, &st) < 0) {
+    while (statfs(mountpoint, &fs) < 0 || stat(mountpoint, &st) < 0) {
         int rc = -errno;
 
         if (rc != -ENOTCONN)
