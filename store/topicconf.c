@@ -185,14 +185,18 @@ static int apply(struct topic_config *conf, const struct topic_config *defaults,
                  size_t key_len, const char *value, size_t value_len, struct err *err)
 {
     const struct setting *s = find(key, key_len);
+    uint64_t next;
+    int rc = 0;
 
     if (!s)
         return err_set(err, -EINVAL, "%.*s: no such setting", (int)key_len, key);
-    if (value_len == 0) {
-        *field(conf, s) = value_of(defaults, s);
-        return 0;
-    }
-    return parse_value(s, value, value_len, field(conf, s), err);
+    if (value_len == 0)
+        next = value_of(defaults, s);
+    else
+        rc = parse_value(s, value, value_len, &next, err);
+    if (rc == 0)
+        *field(conf, s) = next;
+    return rc;
 }
 
 int topic_config_check(const struct topic_config *conf, struct err *err)
