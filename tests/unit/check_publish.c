@@ -198,7 +198,9 @@ START_TEST(a_later_piece_ends_short_instead)
     static const struct {
         size_t nl; /* where the newline is; 0 = nowhere */
         ssize_t answer;
-    } cases[] = {{0, 200 * 1024 - 1}, {300 * 1024, 100 * 1024}, {399 * 1024, 199 * 1024}};
+    } cases[] = {{0, (ssize_t)(200 * KIB) - 1},
+                 {300 * KIB, (ssize_t)(100 * KIB)},
+                 {399 * KIB, (ssize_t)(199 * KIB)}};
 
     topic->conf.message_max_bytes = 250 * KIB;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -206,7 +208,7 @@ START_TEST(a_later_piece_ends_short_instead)
         if (cases[i].nl)
             text[cases[i].nl] = '\n';
         ck_assert_int_eq(put(pub, "ok\n"), 3);
-        ck_assert_int_eq(publisher_write(pub, text, 200 * KIB), 200 * 1024);
+        ck_assert_int_eq(publisher_write(pub, text, 200 * KIB), (ssize_t)(200 * KIB));
         ck_assert_int_eq(publisher_write(pub, text + 200 * KIB, 200 * KIB), cases[i].answer);
         ck_assert_int_eq(put(pub, "\nok\n"), -EMSGSIZE);
     }
