@@ -30,7 +30,7 @@ struct append_request {
     struct append_request *next;
     uint64_t offset;
     int rc;
-    bool done;
+    bool done; /* append_lock */
     struct err *err;
 };
 
@@ -205,7 +205,6 @@ static void answer(const struct group *g, uint64_t offset)
     for (struct append_request *r = g->first; r != g->end; r = r->next) {
         r->offset = offset;
         r->rc = 0;
-        r->done = true;
         offset += r->set->log_bytes;
     }
 }
@@ -229,7 +228,6 @@ static void refuse(struct append_request *first, const struct append_request *en
 {
     for (struct append_request *r = first; r != end; r = r->next) {
         r->rc = rc;
-        r->done = true;
         if (r->err)
             *r->err = *err;
     }
@@ -361,6 +359,11 @@ static void lead_group(struct partition *part)
         refuse(first, NULL, rc, &err);
     }
     pthread_mutex_lock(&part->append_lock);
+    /* Only now may the others return, and their requests with them. */
+    for (struct append_request *r = first, *next; r; r = next) {
+        next = r->next;
+        r->done = true;
+    }
     part->leading = false;
     pthread_cond_broadcast(&part->append_turn);
 }
