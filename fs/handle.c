@@ -123,15 +123,13 @@ static int open_kind(struct handle *h)
     }
 }
 
-/* Everything but the structure and its node. */
+/* Everything but what handle_put() frees. */
 static void give_back(struct handle *h)
 {
     if (h->publisher)
         publisher_release(h->publisher);
     if (h->control)
         control_release(h->control);
-    if (h->merged)
-        merged_free(h->merged);
     if (h->seg && h->way != WAY_DIRECT)
         leave_way(h);
     if (h->seg)
@@ -139,7 +137,6 @@ static void give_back(struct handle *h)
     buf_release(&h->text);
     h->publisher = NULL;
     h->control = NULL;
-    h->merged = NULL;
     h->seg = NULL;
 }
 
@@ -202,6 +199,8 @@ void handle_put(struct handle *h)
 {
     if (atomic_fetch_sub(&h->refs, 1) > 1)
         return;
+    if (h->merged)
+        merged_free(h->merged);
     nodes_unhold(&h->handles->tree->nodes, h->node);
     free(h);
 }

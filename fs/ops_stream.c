@@ -60,6 +60,7 @@ static bool try_merged(fuse_req_t req, struct handle *h, uint64_t size)
         return true;
     }
     taken = range;
+    handle_get(h); /* the reply may be the end of it */
     rc = gather_add(&g, &range);
     if (rc < 0) {
         merged_taken(h->merged, &taken, false);
@@ -72,6 +73,7 @@ static bool try_merged(fuse_req_t req, struct handle *h, uint64_t size)
      * counts itself after this look finds it free. */
     if (atomic_load(&h->waiting) > 0)
         streams_kick(fs->streams, h->node->key.topic, -1);
+    handle_put(h);
     return true;
 }
 
