@@ -70,21 +70,14 @@ static int growing_attr(const struct node *node, struct tree_attr *out)
     return 0;
 }
 
-/* START-END never changes, so its time must not: that of the segment before
- * END is taken when sealed, else the one that segment was begun after. */
+/* START-END never changes, so its time must not: that of its last message, or
+ * of the one before it where it is empty. */
 static int frozen_attr(const struct node *node, struct tree_attr *out)
 {
-    struct segment_stat st;
-    uint64_t ms = 0;
+    uint64_t end = node->key.end, ms;
 
-    for (uint64_t from = node->key.start; partition_segment_next(node->part, from, &st) == 0;
-         from = st.base + 1) {
-        if (!st.sealed || st.base >= node->key.end)
-            break;
-        ms = st.last_ms;
-    }
-    set_size(&out->st, node->key.end - node->key.start, 0);
-    if (ms)
+    set_size(&out->st, end - node->key.start, 0);
+    if (end > 0 && partition_time_of(node->part, end - 1, &ms) == 0)
         set_time(&out->st, ms);
     out->attr_seconds = out->entry_seconds = FOREVER_SECONDS;
     return 0;

@@ -102,6 +102,10 @@ int partition_find_number(struct partition *part, uint64_t number, uint64_t *off
  * are older. */
 int partition_find_time(struct partition *part, uint64_t time_ms, uint64_t *offset) MUST_CHECK;
 
+/* When the message that holds the byte at `offset` was appended. ERR_OUT_OF_RANGE,
+ * ERR_GONE, ERR_DAMAGED. */
+int partition_time_of(struct partition *part, uint64_t offset, uint64_t *time_ms) MUST_CHECK;
+
 /* -- reading -- */
 
 /* Bytes of one segment. Holds the segment (and, if removed, its disk space)

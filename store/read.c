@@ -242,6 +242,29 @@ int partition_find_time(struct partition *part, uint64_t time_ms, uint64_t *offs
     return rc < 0 ? rc : 0;
 }
 
+int partition_time_of(struct partition *part, uint64_t offset, uint64_t *time_ms)
+{
+    struct mark visible;
+    struct view v;
+    struct idx_entry entry;
+    uint64_t i;
+    int rc;
+
+    visible_mark(part, &visible);
+    if (offset == visible.offset)
+        return ERR_OUT_OF_RANGE;
+    rc = view_at(part, offset, &visible, &v);
+    if (rc < 0)
+        return rc;
+    rc = segment_entry_holding(v.seg, v.count, offset - v.seg->base, &i);
+    if (rc == 0)
+        rc = i < v.count ? segment_read_entry(v.seg, i, &entry) : ERR_DAMAGED;
+    if (rc == 0)
+        *time_ms = v.seg->base_time_ms + entry.time_ms;
+    segment_unuse(v.seg);
+    return rc;
+}
+
 /* -- bytes -- */
 
 void range_release(struct range *r)
