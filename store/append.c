@@ -297,6 +297,12 @@ static int append_some(struct partition *part, struct append_request *first,
     return take_back(part, seg, &g, rc) < 0 ? ERR_FAILED : rc;
 }
 
+static int failed_before(const struct partition *part, struct err *err)
+{
+    return err_set(err, ERR_FAILED, "%s/%" PRIu32 ": %s", part->topic->name, part->index,
+                   part->why ? part->why : "failed");
+}
+
 /* Serves [first, end): all are answered after it. */
 static void append_all(struct partition *part, struct append_request *first,
                        const struct append_request *end)
@@ -310,8 +316,7 @@ static void append_all(struct partition *part, struct append_request *first,
         int rc = 0;
 
         if (atomic_load(&part->failed))
-            rc = err_set(&err, ERR_FAILED, "%s/%" PRIu32 ": %s", part->topic->name, part->index,
-                         part->why ? part->why : "failed");
+            rc = failed_before(part, &err);
         if (rc == 0)
             rc = append_some(part, first, alone ? next : end, &rest, &err);
         if (rc == 0) {
@@ -330,8 +335,12 @@ static void append_all(struct partition *part, struct append_request *first,
 static int lead(struct partition *part, struct err *err)
 {
     struct store *store = part->store;
-    int rc = atomic_load(&store->clean) ? store_unclean(store, err) : 0;
+    int rc = 0;
 
+    if (atomic_load(&part->failed))
+        return failed_before(part, err);
+    if (atomic_load(&store->clean))
+        rc = store_unclean(store, err);
     if (rc == 0)
         rc = partition_load(part, err);
     if (rc == 0)

@@ -54,16 +54,15 @@ static uint64_t segment_end(const struct partition *part, size_t i, uint64_t vis
 /* What a sealed segment holds is read from its .idx once. The segment is used. */
 static int learn_facts(struct partition *part, struct segment *seg, uint64_t end)
 {
-    uint64_t idx_bytes;
-    struct idx_entry last;
+    struct idx_entry last = {0};
+    uint64_t idx_bytes = 0;
     uint64_t count;
-    int rc = part->store->io->ops->size(part->store->io, seg->fd[SUFFIX_IDX], &idx_bytes);
+    int rc = 0;
 
-    if (rc < 0)
-        return rc;
+    if (!seg->no_index)
+        rc = part->store->io->ops->size(part->store->io, seg->fd[SUFFIX_IDX], &idx_bytes);
     count = idx_bytes < IDX_HEADER_BYTES ? 0 : (idx_bytes - IDX_HEADER_BYTES) / IDX_ENTRY_BYTES;
-    last.time_ms = 0;
-    if (count > 0)
+    if (rc == 0 && count > 0)
         rc = segment_read_entry(seg, count - 1, &last);
     if (rc < 0)
         return rc;
@@ -154,27 +153,49 @@ int partition_find(struct partition *part, uint64_t offset)
     return rc;
 }
 
+/* The base of the segment behind the one that holds `offset`; the visible end
+ * where there is none. */
+static uint64_t next_base(struct partition *part, uint64_t offset, const struct mark *visible)
+{
+    uint64_t base = visible->offset;
+    size_t i;
+
+    pthread_mutex_lock(&part->lock);
+    i = segment_at(part, offset) + 1;
+    if (i < part->segment_count && part->segments[i]->base < base)
+        base = part->segments[i]->base;
+    pthread_mutex_unlock(&part->lock);
+    return base;
+}
+
 /* Calls fn with a view of each segment from the oldest on until it returns
- * non-zero. */
+ * non-zero. One that cannot be opened is passed over; *damaged then. */
 static int each_view(struct partition *part, const struct mark *visible,
                      int (*fn)(struct view *v, uint64_t want, uint64_t *offset), uint64_t want,
-                     uint64_t *offset)
+                     uint64_t *offset, bool *damaged)
 {
     uint64_t at = partition_first(part);
+    uint64_t next;
 
-    for (;;) {
+    *damaged = false;
+    for (;; at = next) {
         struct view v;
         int rc = view_at(part, at, visible, &v);
 
         if (rc == 0) {
+            next = v.end;
+            *damaged |= v.seg->no_index;
             rc = fn(&v, want, offset);
             segment_unuse(v.seg);
+        } else if (rc == -ENOENT || rc == ERR_DAMAGED) {
+            next = next_base(part, at, visible);
+            *damaged = true;
+            rc = 0;
         }
         if (rc != 0)
             return rc;
-        if (v.end <= at || v.end >= visible->offset)
+        if (next <= at || next >= visible->offset)
             return 0;
-        at = v.end;
     }
 }
 
@@ -198,6 +219,7 @@ static int number_in(struct view *v, uint64_t want, uint64_t *offset)
 int partition_find_number(struct partition *part, uint64_t number, uint64_t *offset)
 {
     struct mark visible;
+    bool damaged;
     int rc;
 
     visible_mark(part, &visible);
@@ -207,8 +229,10 @@ int partition_find_number(struct partition *part, uint64_t number, uint64_t *off
         *offset = visible.offset;
         return 0;
     }
-    rc = each_view(part, &visible, number_in, number, offset);
-    return rc == 1 ? 0 : rc == 0 ? ERR_DAMAGED : rc;
+    rc = each_view(part, &visible, number_in, number, offset, &damaged);
+    if (rc == 0 || (rc == ERR_GONE && damaged))
+        rc = ERR_DAMAGED;
+    return rc == 1 ? 0 : rc;
 }
 
 static int time_in(struct view *v, uint64_t want, uint64_t *offset)
@@ -233,10 +257,11 @@ static int time_in(struct view *v, uint64_t want, uint64_t *offset)
 int partition_find_time(struct partition *part, uint64_t time_ms, uint64_t *offset)
 {
     struct mark visible;
+    bool damaged;
     int rc;
 
     visible_mark(part, &visible);
-    rc = each_view(part, &visible, time_in, time_ms, offset);
+    rc = each_view(part, &visible, time_in, time_ms, offset, &damaged);
     if (rc == 0)
         *offset = visible.offset;
     return rc < 0 ? rc : 0;
@@ -290,6 +315,17 @@ static void range_fill(struct range *out, const struct view *v, uint64_t offset,
     out->bytes = map ? map + out->pos : NULL;
 }
 
+/* At the visible end of a partition that has failed: what its newest segment
+ * holds may not even open. There is nothing to read there; not an error. */
+static bool broken_end(const struct partition *part, uint64_t offset, const struct mark *visible,
+                       struct range *out)
+{
+    if (!atomic_load(&part->failed) || offset != visible->offset)
+        return false;
+    *out = (struct range){.offset = offset, .fd = -1};
+    return true;
+}
+
 int partition_range(struct partition *part, uint64_t offset, uint64_t max_bytes, struct range *out)
 {
     struct mark visible;
@@ -300,7 +336,7 @@ int partition_range(struct partition *part, uint64_t offset, uint64_t max_bytes,
     rc = view_at(part, offset, &visible, &v);
     if (rc == 0)
         range_fill(out, &v, offset, max_bytes);
-    return rc;
+    return rc < 0 && broken_end(part, offset, &visible, out) ? 0 : rc;
 }
 
 /* The first known damage that ends above offset; lock not held. */
@@ -365,10 +401,14 @@ int partition_messages(struct partition *part, uint64_t offset, uint64_t max_byt
     }
     rc = view_at(part, offset, &visible, &v);
     if (rc < 0)
-        return rc;
+        return broken_end(part, offset, &visible, out) ? 0 : rc;
     if (hurt && d.offset < v.end)
         v.end = d.offset;
-    rc = offset < v.end ? whole_messages(&v, offset, offset + max_bytes, &end) : 0;
+    if (offset < v.end) {
+        if (max_bytes > v.end - offset)
+            max_bytes = v.end - offset;
+        rc = whole_messages(&v, offset, offset + max_bytes, &end);
+    }
     if (rc < 0) {
         segment_unuse(v.seg);
         return rc;

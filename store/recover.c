@@ -99,8 +99,6 @@ static int settle(struct partition *part, struct err *err)
     struct mark slot;
     int rc;
 
-    if (atomic_load(&part->failed))
-        return 0;
     rc = verify_partition(part, &slot, err);
     if (rc < 0) {
         partition_fail(part, rc, "%s", err->text);
@@ -108,6 +106,9 @@ static int settle(struct partition *part, struct err *err)
     }
     if (atomic_load(&part->failed) || slot.offset >= part->appended.offset)
         return 0;
+    /* Not visible yet: the flush of all raises that. */
+    part->visible = part->durable = slot;
+    atomic_store(&part->visible_end, slot.offset);
     rc = partition_pin(part, err);
     part->appending = false;
     if (rc == 0 && must_rewrite(part))
@@ -115,11 +116,7 @@ static int settle(struct partition *part, struct err *err)
     if (rc < 0) {
         partition_fail(part, rc, "writing again what is above %" PRIu64 ": %s", slot.offset,
                        err_sentence(rc));
-        return 0;
     }
-    /* Not visible yet: the flush of all raises that. */
-    part->visible = part->durable = slot;
-    atomic_store(&part->visible_end, slot.offset);
     return 0;
 }
 

@@ -94,6 +94,29 @@ static int find_later(struct replay *rp, int file, uint64_t *pos, uint64_t salt,
     return 0;
 }
 
+/* The first record of a turn does not read back: it was torn, and what stands
+ * behind it is of a turn before; or it was damaged, and that is needed. Nobody
+ * can tell, but replaying what is not needed changes nothing. */
+static int turn_begin(struct replay *rp, int file, uint64_t *pos, struct journal_record *r)
+{
+    int rc = record_read(rp, file, *pos, r);
+
+    if (rc != 0)
+        return rc;
+    for (*pos += JOURNAL_BLOCK; *pos + JOURNAL_RECORD_BYTES <= rp->store->journal.file[file].size;
+         *pos += JOURNAL_BLOCK) {
+        rc = record_read(rp, file, *pos, r);
+        if (rc == 0)
+            continue;
+        if (rc == 1)
+            diag_say("%s: .journal.%d: its first record does not read back: torn, or damaged; "
+                     "going on at record %" PRIu64,
+                     rp->store->name, file, r->sequence);
+        return rc;
+    }
+    return 0;
+}
+
 /* Collects the records of a file's newest turn. */
 static int turn_read(struct replay *rp, int file)
 {
@@ -104,7 +127,7 @@ static int turn_read(struct replay *rp, int file)
 
     for (;;) {
         struct journal_record r;
-        int rc = record_read(rp, file, pos, &r);
+        int rc = first ? turn_begin(rp, file, &pos, &r) : record_read(rp, file, pos, &r);
         bool next = rc == 1 && (first || (r.salt == salt && r.sequence == sequence + 1));
 
         if (rc >= 0 && !next && !first) {
@@ -233,6 +256,8 @@ static int apply_record(struct replay *rp, const struct place *at)
 
     if (rc < 0)
         return rc;
+    if (rc == 0 || r.sequence != at->r.sequence || r.length != at->r.length)
+        return ERR_DAMAGED; /* it read back a moment ago */
     for (uint32_t i = 0; i < at->r.parts; i++) {
         struct journal_part p;
 

@@ -45,6 +45,21 @@ static int found_add(struct found *f, uint64_t base, struct found_segment **seg)
     return 0;
 }
 
+/* ".<20 digits>.idx.tmp" */
+static bool is_temporary(const char *name, enum fileio_kind kind)
+{
+    char inner[32];
+    enum suffix suffix;
+    uint64_t base;
+    size_t len = strlen(name);
+
+    if (kind != FILEIO_FILE || name[0] != '.' || len != 29 || strcmp(name + 25, ".tmp") != 0)
+        return false;
+    memcpy(inner, name + 1, 24);
+    inner[24] = '\0';
+    return parse_segment_name(inner, &base, &suffix) == 0 && suffix == SUFFIX_IDX;
+}
+
 static int list_name(void *arg, const char *name, enum fileio_kind kind)
 {
     struct listing *l = arg;
@@ -53,11 +68,8 @@ static int list_name(void *arg, const char *name, enum fileio_kind kind)
     uint64_t base;
     int rc;
 
-    if (name[0] == '.') {
-        size_t len = strlen(name);
-
-        if (len > 4 && strcmp(name + len - 4, ".tmp") == 0)
-            l->found->temporaries = true;
+    if (is_temporary(name, kind)) {
+        l->found->temporaries = true;
         return 0;
     }
     rc = parse_segment_name(name, &base, &suffix);
@@ -66,8 +78,12 @@ static int list_name(void *arg, const char *name, enum fileio_kind kind)
                        "%s/%" PRIu32 "/%s: a kind of file that this version does not "
                        "know; nothing was changed",
                        l->part->topic->name, l->part->index, name);
-    if (rc < 0 || kind != FILEIO_FILE)
+    if (rc < 0)
         return 0; /* not ours: left alone */
+    if (kind != FILEIO_FILE)
+        return err_set(l->err, ERR_DAMAGED,
+                       "%s/%" PRIu32 "/%s: not a regular file; nothing was changed",
+                       l->part->topic->name, l->part->index, name);
     rc = found_add(l->found, base, &seg);
     if (rc == 0)
         seg->has[suffix] = true;
@@ -160,7 +176,7 @@ int scan_partition(struct partition *part, struct found *found, struct err *err)
 
     path_of_partition(dir, part->topic->name, part->index);
     rc = part->store->io->ops->list(part->store->io, dir, list_name, &l);
-    if (rc == ERR_NEWER_FORMAT)
+    if (rc == ERR_NEWER_FORMAT || rc == ERR_DAMAGED)
         return rc;
     if (rc < 0)
         return err_set(err, rc, "%s: %s", dir, err_sentence(rc));
@@ -192,11 +208,9 @@ struct removal {
 static int remove_temporary(void *arg, const char *name, enum fileio_kind kind)
 {
     struct removal *r = arg;
-    size_t len = strlen(name);
     char path[STORE_PATH_MAX];
 
-    (void)kind;
-    if (name[0] == '.' && len > 4 && strcmp(name + len - 4, ".tmp") == 0) {
+    if (is_temporary(name, kind)) {
         snprintf(path, sizeof path, "%.300s/%.200s", r->dir, name);
         r->rc = r->io->ops->unlink(r->io, path);
     }
@@ -246,24 +260,53 @@ static uint64_t entries_of(const struct found_segment *s)
                : (s->bytes[SUFFIX_IDX] - IDX_HEADER_BYTES) / IDX_ENTRY_BYTES;
 }
 
-/* A sealed segment against its successor. */
-static int check_joint(struct partition *part, const struct found_segment *s,
+/* Up to where the messages of a sealed segment are all there, by its files'
+ * sizes; *entries says how many those are. */
+static uint64_t good_bytes(struct segment *seg, const struct found_segment *s, uint64_t *entries)
+{
+    struct idx_entry e = {0};
+    uint64_t count = entries_of(s);
+    uint32_t pos = 0;
+    uint32_t meta;
+    struct err err;
+    int rc;
+
+    *entries = 0;
+    if (!s->has[SUFFIX_LOG] || !s->header_valid || count == 0 || segment_use(seg, &err) < 0)
+        return 0;
+    rc = segment_read_entry(seg, count - 1, &e);
+    if (rc == 0 && e.end > s->bytes[SUFFIX_LOG]) {
+        rc = segment_entry_holding(seg, count, s->bytes[SUFFIX_LOG], &count);
+        if (rc == 0)
+            rc = segment_entry_start(seg, count, &pos, &meta);
+        e.end = pos;
+    }
+    segment_unuse(seg);
+    *entries = rc < 0 ? 0 : count;
+    return rc < 0 ? 0 : e.end;
+}
+
+/* The sealed segment `seg`, found as s, against its successor. */
+static int check_joint(struct partition *part, struct segment *seg, const struct found_segment *s,
                        const struct found_segment *next)
 {
     uint64_t bytes = next->base - s->base;
-    uint64_t good = s->bytes[SUFFIX_LOG] < bytes ? s->bytes[SUFFIX_LOG] : bytes;
+    uint64_t messages = 0;
+    uint64_t entries;
+    uint64_t good;
 
     if (s->has[SUFFIX_LOG] && s->header_valid && s->bytes[SUFFIX_LOG] == bytes &&
         (!next->header_valid || s->number + entries_of(s) == next->number))
         return 0;
-    if (!s->header_valid || !s->has[SUFFIX_LOG])
-        good = 0;
-    diag_say("%s/%" PRIu32 "/%020" PRIu64 ": damaged: %" PRIu64 " bytes and %" PRIu64
-             " messages, where the next segment says %" PRIu64 " bytes",
-             part->topic->name, part->index, s->base, s->bytes[SUFFIX_LOG], entries_of(s), bytes);
-    if (good == bytes)
-        good = 0; /* the bytes are there, but the index does not agree with them */
-    return partition_add_damage(part, s->base + good, next->base, 0);
+    good = good_bytes(seg, s, &entries);
+    if (good >= bytes)
+        good = entries = 0; /* the bytes are there, but the index does not agree with them */
+    if (s->header_valid && next->header_valid && next->number > s->number + entries)
+        messages = next->number - s->number - entries;
+    diag_say("%s/%" PRIu32 "/%020" PRIu64 ": damaged: of %" PRIu64 " bytes, %" PRIu64
+             " with %" PRIu64 " messages are there",
+             part->topic->name, part->index, s->base, bytes, good, entries);
+    return partition_add_damage(part, s->base + good, next->base, messages);
 }
 
 static int adopt_one(struct partition *part, const struct found_segment *s, bool newest)
@@ -283,6 +326,7 @@ static int adopt_one(struct partition *part, const struct found_segment *s, bool
 int scan_adopt(struct partition *part, const struct found *found, struct err *err)
 {
     const struct found_segment *before = NULL;
+    const struct found_segment *unindexed = NULL;
     size_t last = 0;
     int rc = 0;
 
@@ -296,15 +340,19 @@ int scan_adopt(struct partition *part, const struct found *found, struct err *er
             continue;
         rc = adopt_one(part, s, i == last);
         if (rc == 0 && before)
-            rc = check_joint(part, before, s);
+            rc = check_joint(part, part->segments[part->segment_count - 2], before, s);
+        if (s->has[SUFFIX_LOG] && !s->header_valid)
+            unindexed = s;
         before = s;
     }
     if (rc < 0)
         return err_set(err, rc, "%s/%" PRIu32 ": %s", part->topic->name, part->index,
                        err_sentence(rc));
-    if (!before || !before->has[SUFFIX_LOG] || !before->header_valid)
-        return err_set(err, ERR_DAMAGED, "%s/%" PRIu32 ": the newest segment has no %s",
-                       part->topic->name, part->index,
-                       before && before->has[SUFFIX_LOG] ? "valid .idx" : ".log");
+    if (unindexed)
+        return err_set(err, ERR_DAMAGED, "%s/%" PRIu32 "/%020" PRIu64 ".log has no valid .idx",
+                       part->topic->name, part->index, unindexed->base);
+    if (!before || !before->has[SUFFIX_LOG])
+        return err_set(err, ERR_DAMAGED, "%s/%" PRIu32 ": the newest segment has no .log",
+                       part->topic->name, part->index);
     return 0;
 }

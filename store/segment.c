@@ -149,7 +149,7 @@ static int files_open(struct segment *seg, struct err *err)
     for (int i = 0; rc == 0 && i < SUFFIX_COUNT; i++) {
         path(seg, name, (enum suffix)i);
         rc = store->io->ops->open(store->io, name, FILEIO_WRITE);
-        if (rc == -EROFS || rc == -EACCES)
+        if (rc == -EROFS || rc == -EACCES || rc == -EPERM)
             rc = store->io->ops->open(store->io, name, FILEIO_READ);
         if (rc == -ENOENT && i == SUFFIX_META)
             rc = 0;
@@ -163,6 +163,10 @@ static int files_open(struct segment *seg, struct err *err)
         err_set(err, rc, "%s: %s", name, err_sentence(rc));
     else
         rc = read_header(seg, err);
+    seg->no_index = seg->sealed && seg->fd[SUFFIX_LOG] >= 0 &&
+                    (rc == ERR_TORN || (rc == -ENOENT && seg->fd[SUFFIX_IDX] < 0));
+    if (seg->no_index)
+        return 0;
     if (rc < 0)
         files_close(seg);
     return rc;

@@ -145,7 +145,8 @@ static int shut_empty(struct topic *topic)
         struct partition *part = topic_partition(topic, i);
 
         pthread_mutex_lock(&part->append_lock);
-        if (part->leading || part->queue_head || partition_end(part) > 0)
+        /* Where a failed one ended, nobody knows. */
+        if (part->leading || part->queue_head || partition_end(part) > 0 || partition_failed(part))
             rc = -ENOTEMPTY;
         else
             part->shut = true;

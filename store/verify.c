@@ -35,6 +35,8 @@ struct verify {
     uint64_t entries_at, entries_len;
     uint64_t count;   /* whole entries in .idx */
     uint64_t vouched; /* position: below it nothing may be cut */
+    bool frozen;      /* the partition has failed: nothing is cut, and only what is
+                       * vouched for is shown */
 
     /* Where the pass has come to: the entry, and the end of the one before. */
     uint64_t entry;
@@ -173,7 +175,11 @@ static int pass(struct verify *v)
 {
     while (v->entry < v->count) {
         struct idx_entry e;
-        int rc = entry_holds(v, v->entry, v->log_at, v->meta_at, &e);
+        int rc;
+
+        if (v->frozen && v->log_at >= v->vouched)
+            break;
+        rc = entry_holds(v, v->entry, v->log_at, v->meta_at, &e);
 
         if (rc < 0)
             return rc;
@@ -190,7 +196,33 @@ static int pass(struct verify *v)
     return 0;
 }
 
-/* The pass begins at the slot: at the entry that ends there. */
+/* The entry that ends at pos: 1; 0: none. What is above the slot may be
+ * anything (zeros, where a size got to the disk without its bytes), which leads
+ * a bisection astray: then every entry is looked at. */
+static int entry_ending_at(struct verify *v, uint64_t pos, uint64_t *i, struct idx_entry *e)
+{
+    int rc = segment_entry_holding(v->seg, v->count, pos - 1, i);
+
+    if (rc == 0 && *i < v->count)
+        rc = segment_read_entry(v->seg, *i, e);
+    if (rc < 0)
+        return rc;
+    if (*i < v->count && e->end == pos)
+        return 1;
+    for (*i = 0; *i < v->count; ++*i) {
+        const uint8_t *bytes = entry_at(v, *i, &rc);
+
+        if (!bytes)
+            return rc;
+        *e = idx_entry_decode(bytes);
+        if (e->end == pos)
+            return 1;
+    }
+    return 0;
+}
+
+/* The pass begins at the slot: at the entry that ends there. Where there is
+ * none, or the files are shorter, it begins at the first. */
 static int start_at_slot(struct verify *v)
 {
     uint64_t slot_pos = v->seg->slot.end - v->seg->base;
@@ -200,13 +232,9 @@ static int start_at_slot(struct verify *v)
 
     if (slot_pos == 0)
         return 0;
-    rc = segment_entry_holding(v->seg, v->count, slot_pos - 1, &i);
-    if (rc == 0 && i < v->count)
-        rc = segment_read_entry(v->seg, i, &e);
-    if (rc < 0)
-        return rc;
-    if (i == v->count || e.end != slot_pos || slot_pos > v->log.size || e.meta_end > v->meta.size)
-        return ERR_DAMAGED;
+    rc = entry_ending_at(v, slot_pos, &i, &e);
+    if (rc <= 0 || slot_pos > v->log.size || e.meta_end > v->meta.size)
+        return rc < 0 ? rc : 0;
     v->entry = i;
     e.more = false; /* a slot stands at the end of a set */
     advance(v, &e);
@@ -283,6 +311,7 @@ int verify_partition(struct partition *part, struct mark *slot, struct err *err)
 
     if (rc < 0)
         return rc;
+    v.frozen = atomic_load(&part->failed);
     v.vouched = v.seg->slot.end - v.seg->base;
     if (part->vouched > v.seg->slot.end)
         v.vouched = part->vouched - v.seg->base;
@@ -292,10 +321,10 @@ int verify_partition(struct partition *part, struct mark *slot, struct err *err)
     *slot = kept_mark(&v);
     if (rc == 0)
         rc = pass(&v);
-    if (rc == ERR_DAMAGED || (rc == 0 && v.kept_log < v.vouched)) {
+    if (rc == 0 && v.kept_log < v.vouched) {
         rc = too_short(&v);
     } else if (rc == 0) {
-        rc = cut_tail(&v);
+        rc = v.frozen ? 0 : cut_tail(&v);
         set_marks(&v);
     }
     if (rc < 0)
