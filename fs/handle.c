@@ -134,7 +134,6 @@ static void give_back(struct handle *h)
         leave_way(h);
     if (h->seg)
         segment_release(h->seg);
-    buf_release(&h->text);
     h->publisher = NULL;
     h->control = NULL;
     h->seg = NULL;
@@ -201,6 +200,7 @@ void handle_put(struct handle *h)
         return;
     if (h->merged)
         merged_free(h->merged);
+    buf_release(&h->text);
     nodes_unhold(&h->handles->tree->nodes, h->node);
     free(h);
 }

@@ -91,7 +91,7 @@ int handle_open(struct handles *handles, struct node *node, int flags,
 /* The last close: publishes and applies what is left, gives everything back. */
 void handle_close(struct handle *h);
 
-/* The structure, its node and its merged stream stay until the last reference
+/* The structure, its node, text and merged stream stay until the last reference
  * is put; open counts as one. Once a request is replied to, the kernel may close
  * the file: whoever needs the handle after that takes a reference before. */
 struct handle *handle_get(struct handle *h);

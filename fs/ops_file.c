@@ -53,13 +53,15 @@ static void read_file(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
     }
     g.count = 0;
     g.len = 0;
+    handle_get(h); /* for its text, until the reply is out */
     rc = handle_read(h, (uint64_t)pos, size, &g);
     if (rc < 0) {
         gather_release(&g);
         ops_reply_code(req, rc);
-        return;
+    } else {
+        (void)ops_reply_gather(req, &g);
     }
-    (void)ops_reply_gather(req, &g);
+    handle_put(h);
 }
 
 /* An acknowledged write is answered by the flush of what it wrote. */
