@@ -64,6 +64,7 @@ static int make_topic(struct store *store, const char *name, const struct topic_
     char id[37];
     char dir[TOPIC_NAME_MAX + 8];
     struct topic *topic = NULL;
+    bool renamed = false;
     uint32_t number;
     int rc = take_number(store, &number);
 
@@ -79,6 +80,7 @@ static int make_topic(struct store *store, const char *name, const struct topic_
         rc = make_files(topic, dir, conf, err);
     if (rc == 0) {
         rc = store->io->ops->rename(store->io, dir, name);
+        renamed = rc == 0;
         if (rc == 0)
             rc = store->io->ops->sync_dir(store->io, "");
         if (rc < 0)
@@ -87,6 +89,9 @@ static int make_topic(struct store *store, const char *name, const struct topic_
     if (rc == 0)
         rc = store_add_topic(store, topic);
     if (rc < 0) {
+        /* The name must be free for another try. */
+        if (renamed && store->io->ops->rename(store->io, name, dir) < 0)
+            diag_say("%s: could not be made, and is there at the next start", name);
         if (topic)
             topic_free(topic);
         if (store_remove_tree(store, dir) < 0)
@@ -133,6 +138,17 @@ int store_topic_create(struct store *store, const char *name, const struct topic
 
 /* -- removing -- */
 
+static void open_again(struct topic *topic, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct partition *part = topic_partition(topic, i);
+
+        pthread_mutex_lock(&part->append_lock);
+        part->shut = false;
+        pthread_mutex_unlock(&part->append_lock);
+    }
+}
+
 /* Shuts the partitions to appends; -ENOTEMPTY, with all as before, where one
  * has had a message. */
 static int shut_empty(struct topic *topic)
@@ -153,16 +169,13 @@ static int shut_empty(struct topic *topic)
         pthread_mutex_unlock(&part->append_lock);
         shut = i + 1;
     }
-    for (uint32_t i = 0; rc < 0 && i < shut; i++) {
-        struct partition *part = topic_partition(topic, i);
-
-        pthread_mutex_lock(&part->append_lock);
-        part->shut = false;
-        pthread_mutex_unlock(&part->append_lock);
-    }
+    if (rc < 0)
+        open_again(topic, shut);
     return rc;
 }
 
+/* Once it is renamed it is gone for this process, also where the sync fails:
+ * then the caller hears that a power cut may bring it back. */
 static int remove_topic(struct store *store, struct topic *topic)
 {
     char dir[STORE_PATH_MAX];
@@ -170,20 +183,21 @@ static int remove_topic(struct store *store, struct topic *topic)
 
     snprintf(dir, sizeof dir, ".del.%" PRIu32, topic->number);
     rc = store->io->ops->rename(store->io, topic->name, dir);
-    if (rc == 0)
-        rc = store->io->ops->sync_dir(store->io, "");
-    if (rc < 0)
+    if (rc < 0) {
+        open_again(topic, topic_partition_count(topic));
         return rc;
+    }
+    rc = store->io->ops->sync_dir(store->io, "");
     atomic_store(&topic->removed, true);
     pthread_rwlock_wrlock(&store->topics_lock);
     store_drop_topic(store, topic);
     pthread_rwlock_unlock(&store->topics_lock);
     for (uint32_t i = 0; i < topic_partition_count(topic); i++)
         flusher_fail_waiters(topic_partition(topic, i), -ENOENT);
-    if (store_remove_tree(store, dir) < 0)
+    if (rc < 0 || store_remove_tree(store, dir) < 0)
         diag_say("%s: the rest of it is removed at the next start", topic->name);
     topic_put(topic);
-    return 0;
+    return rc;
 }
 
 int store_topic_remove(struct store *store, const char *name, struct err *err)

@@ -5,7 +5,7 @@
 #ifndef TESTS_CRASH_SCENARIOS_H
 #define TESTS_CRASH_SCENARIOS_H
 
-#include "tests/crash/explore.h"
+#include "tests/support/explore.h"
 
 struct scenario {
     const char *name; /* the state of the world that it reaches */

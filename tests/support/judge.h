@@ -1,5 +1,5 @@
 /*
- * tests/crash/judge: does a recovered store keep what the ledger says?
+ * tests/support/judge: does a recovered store keep what the ledger says?
  *
  * For a crash at position k: topics made are there, topics removed are not,
  * settings hold; every partition's log is the ledger's sets, byte for byte,
@@ -7,11 +7,11 @@
  * sets' offsets; the .idx and .meta files say the same; nothing is damaged,
  * nothing has failed.
  */
-#ifndef TESTS_CRASH_JUDGE_H
-#define TESTS_CRASH_JUDGE_H
+#ifndef TESTS_SUPPORT_JUDGE_H
+#define TESTS_SUPPORT_JUDGE_H
 
 #include "store/store.h"
-#include "tests/crash/ledger.h"
+#include "tests/support/ledger.h"
 #include "tests/support/memdisk.h"
 
 struct verdict {

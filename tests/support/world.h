@@ -1,5 +1,5 @@
 /*
- * tests/crash/world: a store on an in-memory disk, and a ledger beside it.
+ * tests/support/world: a store on an in-memory disk, and a ledger beside it.
  *
  * The vocabulary of histories. Every call does something to the store and
  * notes in the ledger what was asked and what was answered, with positions.
@@ -8,11 +8,11 @@
  * A call that fails where the history did not provide for it (world.lenient)
  * is noted in world.wrong: the first sentence stays.
  */
-#ifndef TESTS_CRASH_WORLD_H
-#define TESTS_CRASH_WORLD_H
+#ifndef TESTS_SUPPORT_WORLD_H
+#define TESTS_SUPPORT_WORLD_H
 
 #include "store/store.h"
-#include "tests/crash/ledger.h"
+#include "tests/support/ledger.h"
 #include "tests/support/memdisk.h"
 
 struct world_bytes {
@@ -27,7 +27,7 @@ struct world {
     struct store *store; /* NULL: not running */
     struct ledger ledger;
     struct memignore ignore;   /* a deliberate fault of this disk */
-    bool lenient;              /* appends and waits may fail */
+    bool lenient;              /* calls may fail: what they were for is then unknown */
     uint64_t lines;            /* so far: every line is another */
     struct world_bytes *bytes; /* what the ledger's sets consist of */
     char wrong[600];

@@ -1,5 +1,5 @@
-/* tests/crash/judge: see judge.h. */
-#include "tests/crash/judge.h"
+/* tests/support/judge: see judge.h. */
+#include "tests/support/judge.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

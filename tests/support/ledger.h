@@ -1,5 +1,5 @@
 /*
- * tests/crash/ledger: what a store was asked and what it answered, kept
+ * tests/support/ledger: what a store was asked and what it answered, kept
  * outside it.
  *
  * Everything is noted with its position: how many operations the disk had
@@ -18,8 +18,8 @@
  * Ledgers are copied when a crash state is lived on. The bytes of the sets
  * are borrowed. Single-threaded.
  */
-#ifndef TESTS_CRASH_LEDGER_H
-#define TESTS_CRASH_LEDGER_H
+#ifndef TESTS_SUPPORT_LEDGER_H
+#define TESTS_SUPPORT_LEDGER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /*
- * tests/crash/explore: goes through the crash states of a history.
+ * tests/support/explore: goes through the crash states of a history.
  *
  * At every operation of the recorded history there is one state a kill leaves,
  * and many that a power cut leaves (tests/support/powercut.h). Where a later
@@ -17,10 +17,10 @@
  * States are numbered in the order in which they are come by; states of a
  * state's life are numbered behind a dot. Workers share the numbers out.
  */
-#ifndef TESTS_CRASH_EXPLORE_H
-#define TESTS_CRASH_EXPLORE_H
+#ifndef TESTS_SUPPORT_EXPLORE_H
+#define TESTS_SUPPORT_EXPLORE_H
 
-#include "tests/crash/world.h"
+#include "tests/support/world.h"
 
 struct exploration {
     const char *name;

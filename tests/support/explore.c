@@ -1,12 +1,12 @@
-/* tests/crash/explore: see explore.h. */
-#include "tests/crash/explore.h"
+/* tests/support/explore: see explore.h. */
+#include "tests/support/explore.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/crash/judge.h"
+#include "tests/support/judge.h"
 #include "tests/support/powercut.h"
 
 struct point {

@@ -1,5 +1,5 @@
-/* tests/crash/ledger: see ledger.h. */
-#include "tests/crash/ledger.h"
+/* tests/support/ledger: see ledger.h. */
+#include "tests/support/ledger.h"
 
 #include <stdlib.h>
 #include <string.h>

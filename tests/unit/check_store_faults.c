@@ -1,0 +1,206 @@
+/*
+ * Every call that the store makes to the disk fails once, or from then on, in
+ * runs that touch all of it. Whatever happens: no crash, no descriptor left,
+ * no success that was none (the ledger is held against what a kill and power
+ * cuts leave), every wait ends, and afterwards each partition either goes on
+ * or says that it has failed.
+ */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/diag.h"
+#include "tests/support/explore.h"
+
+/* -- the runs -- */
+
+/* Appends and flushes through the journal; a roll; a topic made meanwhile. */
+static void run_journal(struct world *w)
+{
+    world_topic(w, "t",
+                "partitions=2\nsegment.bytes=8192\nset.max.bytes=4096\n"
+                "message.max.bytes=2048");
+    for (uint32_t i = 0; i < 6 && world_has(w, "t"); i++) {
+        world_append(w, "t", i % 2, 3, 700);
+        world_wait(w, "t", i % 2);
+        world_append_keyed(w, "t", 0, 2, 300);
+        if (i == 2)
+            world_topic(w, "u", "");
+    }
+    if (world_has(w, "t"))
+        world_work(w, true);
+}
+
+/* The same without the journal; flush.sync=os beside it; a change of settings. */
+static void run_direct(struct world *w)
+{
+    w->options.journal_part_bytes = 1;
+    world_topic(w, "t", "partitions=2");
+    world_topic(w, "o", "flush.sync=os");
+    for (uint32_t i = 0; i < 3 && world_has(w, "t") && world_has(w, "o"); i++) {
+        world_append_keyed(w, "t", i % 2, 3, 100);
+        world_append(w, "o", 0, 2, 50);
+        world_wait(w, "t", i % 2);
+        world_wait_durable(w, "o", 0);
+        world_configure(w, "t", 50 + i);
+    }
+}
+
+/* Clean stops, kills, starts; a topic that goes again. */
+static void run_starts(struct world *w)
+{
+    w->options.journal_bytes = 32 << 10;
+    world_topic(w, "t", "partitions=2");
+    world_topic(w, "u", "");
+    if (!world_has(w, "t"))
+        return;
+    world_append(w, "t", 0, 2, 50);
+    world_wait(w, "t", 0);
+    world_stop(w);
+    if (!world_start(w))
+        return;
+    world_settle(w);
+    if (world_has(w, "t")) {
+        world_append(w, "t", 0, 2, 50);
+        world_append_keyed(w, "t", 1, 2, 50);
+    }
+    world_kill(w);
+    if (!world_start(w))
+        return;
+    world_settle(w);
+    if (world_has(w, "u"))
+        world_remove(w, "u");
+    if (world_has(w, "t")) {
+        world_append(w, "t", 1, 2, 50);
+        world_wait(w, "t", 1);
+    }
+}
+
+static const struct {
+    const char *name;
+    void (*run)(struct world *w);
+} runs[] = {{"journal", run_journal}, {"direct", run_direct}, {"starts", run_starts}};
+
+#define RUNS (int)(sizeof runs / sizeof *runs)
+
+static const struct {
+    const char *name;
+    int error; /* 0: short */
+    unsigned calls;
+    bool for_ever;
+} faults[] = {
+    {"EIO", -EIO, MEMCALL_ALL, false},
+    {"ENOSPC", -ENOSPC, MEMCALL_CHANGES, false},
+    {"EDQUOT", -EDQUOT, MEMCALL_BIT(MEMCALL_PWRITEV) | MEMCALL_BIT(MEMCALL_OPEN), false},
+    {"EINTR", -EINTR, MEMCALL_ALL & ~MEMCALL_BIT(MEMCALL_CLOSE), false},
+    {"short", 0, MEMCALL_BIT(MEMCALL_PWRITEV) | MEMCALL_BIT(MEMCALL_PREAD), false},
+    {"EIO for ever", -EIO, MEMCALL_CHANGES, true},
+    {"ENOSPC for ever", -ENOSPC,
+     MEMCALL_BIT(MEMCALL_PWRITEV) | MEMCALL_BIT(MEMCALL_OPEN) | MEMCALL_BIT(MEMCALL_FALLOCATE) |
+         MEMCALL_BIT(MEMCALL_MKDIR) | MEMCALL_BIT(MEMCALL_RENAME),
+     true},
+};
+
+#define FAULTS (int)(sizeof faults / sizeof *faults)
+
+/* -- afterwards -- */
+
+/* With the fault gone: does each partition go on, or say that it can not? */
+static void probe(struct world *w, const char *where)
+{
+    for (size_t i = 0; i < w->ledger.count; i++) {
+        const struct ledger_topic *t = &w->ledger.topics[i];
+
+        for (uint32_t p = 0; p < t->partitions; p++) {
+            struct topic *topic = store_topic_find(w->store, t->name);
+            struct partition_stat st;
+            bool works;
+
+            if (!topic) { /* it was to be removed, or could not be made */
+                ck_assert_msg(!world_has(w, t->name) || t->removing != LEDGER_NEVER,
+                              "%s: %s is gone", where, t->name);
+                break;
+            }
+            works = world_append(w, t->name, p, 1, 30) && world_wait(w, t->name, p);
+            ck_assert_int_eq(partition_stat(topic_partition(topic, p), &st), 0);
+            ck_assert_msg(works != st.failed, "%s: %s/%u: append %s, failed %d (%s)", where,
+                          t->name, p, works ? "works" : "does not work", st.failed,
+                          st.why ? st.why : "");
+            topic_put(topic);
+        }
+    }
+}
+
+/* The states that a kill and power cuts leave now. */
+static void crash(struct world *w, const char *where)
+{
+    struct exploration x = {
+        .name = where,
+        .seed = 1,
+        .budget = 6,
+        .workers = 1,
+        .only = UINT64_MAX,
+        .from = memdisk_at(w->disk),
+        .inner = true,
+    };
+
+    explore(&x, w);
+    ck_assert_msg(x.losses == 0, "%s: %d states lost", where, (int)x.losses);
+    ck_assert_uint_gt(x.states, 0);
+}
+
+/* One run with one fault. True: the fault was met. */
+static bool run_with(int run, int fault, uint64_t nth)
+{
+    char where[100];
+    struct world w;
+    bool met;
+
+    snprintf(where, sizeof where, "%s, call %d: %s", runs[run].name, (int)nth, faults[fault].name);
+    world_init(&w, NULL);
+    w.lenient = true;
+    memdisk_set_fault(w.disk, (struct memfault){.calls = faults[fault].calls,
+                                                .nth = nth,
+                                                .for_ever = faults[fault].for_ever,
+                                                .error = faults[fault].error});
+    if (world_start(&w))
+        runs[run].run(&w);
+    met = w.disk->fault_hits > 0;
+    memdisk_set_fault(w.disk, (struct memfault){0});
+    if (w.store)
+        probe(&w, where);
+    if (w.store)
+        world_kill(&w);
+    ck_assert_msg(!w.wrong[0], "%s: %s", where, w.wrong);
+    crash(&w, where);
+    world_release(&w);
+    return met;
+}
+
+START_TEST(every_call_fails)
+{
+    uint64_t nth = 1;
+
+    diag_silence(true);
+    while (run_with(_i % RUNS, _i / RUNS, nth))
+        nth++;
+    ck_assert_uint_gt(nth, 20);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("store_faults");
+    TCase *tc = tcase_create("store_faults");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    suite_add_tcase(suite, tc);
+    tcase_set_timeout(tc, 100);
+    tcase_add_loop_test(tc, every_call_fails, 0, RUNS * FAULTS);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}
