@@ -30,6 +30,8 @@
 #include "store/segment.h"
 #include "store/store.h"
 
+#define FIRST_TOPIC 16u /* the number of a new store's first topic */
+
 /* Messages that are known to be damaged: the bytes [offset, end). */
 struct damage {
     uint64_t offset, end;

@@ -35,6 +35,28 @@ static int file_make(struct journal *j, int i)
     return fileio_replace_file(j->store->io, "", names[i], header, sizeof header);
 }
 
+int journal_look(struct store *store, struct err *err)
+{
+    struct fileio *io = store->io;
+
+    for (int i = 0; i < 2; i++) {
+        uint8_t header[JOURNAL_HEADER_BYTES];
+        int fd = io->ops->open(io, names[i], FILEIO_READ);
+        int rc = fd;
+
+        if (fd >= 0) {
+            rc = fileio_read_all(io, fd, header, sizeof header, 0);
+            io->ops->close(io, fd);
+        }
+        if (rc == 0)
+            rc = journal_header_decode(header, store->uuid);
+        if (rc == ERR_NEWER_FORMAT)
+            return err_set(err, rc, "%s: %s; nothing was changed", names[i], err_sentence(rc));
+        /* Anything else is for journal_open() to say. */
+    }
+    return 0;
+}
+
 static int file_open(struct journal *j, int i)
 {
     struct fileio *io = j->store->io;

@@ -57,6 +57,9 @@ struct journal {
     _Atomic uint64_t turns;
 };
 
+/* Looks at both files' headers and touches nothing. ERR_NEWER_FORMAT. */
+int journal_look(struct store *store, struct err *err) MUST_CHECK;
+
 /* Opens both files, making those that are missing or not this store's anew. */
 int journal_open(struct journal *j, struct store *store, struct err *err) MUST_CHECK;
 void journal_close(struct journal *j);

@@ -146,6 +146,11 @@ int partition_pin(struct partition *part, struct err *err)
     pthread_mutex_lock(&part->lock);
     if (!part->pinned) {
         rc = segment_use(partition_newest(part), err);
+        if (rc == 0 && partition_newest(part)->read_only) {
+            segment_unuse(partition_newest(part));
+            rc = err_set(err, -EROFS, "%s/%" PRIu32 ": its files may only be read",
+                         part->topic->name, part->index);
+        }
         part->pinned = rc == 0;
     }
     part->appending = rc == 0;

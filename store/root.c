@@ -17,7 +17,6 @@
 #include "store/inside.h"
 #include "store/recover.h"
 
-#define FIRST_TOPIC       16u
 #define RESERVE_MIN_BYTES ((uint64_t)8 << 20)
 #define FORMAT_MAX        ((size_t)4096)
 
@@ -347,15 +346,14 @@ int store_reserve(struct store *store, uint64_t journal_bytes)
 struct name_list {
     char (*name)[256];
     size_t count, room;
-    bool (*wanted)(const char *name);
+    bool (*wanted)(const char *name, enum fileio_kind kind);
 };
 
 static int keep_name(void *arg, const char *name, enum fileio_kind kind)
 {
     struct name_list *l = arg;
 
-    (void)kind;
-    if ((l->wanted && !l->wanted(name)) || strlen(name) >= sizeof *l->name)
+    if ((l->wanted && !l->wanted(name, kind)) || strlen(name) >= sizeof *l->name)
         return 0;
     if (l->count == l->room) {
         size_t room = l->room ? l->room * 2 : 16;
@@ -394,12 +392,13 @@ int store_remove_tree(struct store *store, const char *path)
     return rc == 0 ? io->ops->rmdir(io, path) : rc;
 }
 
-static bool left_over(const char *name)
+static bool left_over(const char *name, enum fileio_kind kind)
 {
     size_t len = strlen(name);
 
     return strncmp(name, ".new.", 5) == 0 || strncmp(name, ".del.", 5) == 0 ||
-           (name[0] == '.' && len > 4 && strcmp(name + len - 4, ".tmp") == 0);
+           (kind == FILEIO_FILE && name[0] == '.' && len > 4 &&
+            strcmp(name + len - 4, ".tmp") == 0);
 }
 
 static int sweep_dir(struct store *store, const char *dir)
@@ -410,7 +409,7 @@ static int sweep_dir(struct store *store, const char *dir)
     for (size_t i = 0; rc == 0 && i < names.count; i++) {
         char path[STORE_PATH_MAX];
 
-        snprintf(path, sizeof path, "%.240s%s%.255s", dir, *dir ? "/" : "", names.name[i]);
+        snprintf(path, sizeof path, "%.249s%s%.255s", dir, *dir ? "/" : "", names.name[i]);
         rc = store_remove_tree(store, path);
     }
     if (rc == 0 && names.count > 0)

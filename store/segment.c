@@ -146,11 +146,14 @@ static int files_open(struct segment *seg, struct err *err)
     char name[STORE_PATH_MAX] = "";
     int rc = 0;
 
+    seg->read_only = false;
     for (int i = 0; rc == 0 && i < SUFFIX_COUNT; i++) {
         path(seg, name, (enum suffix)i);
         rc = store->io->ops->open(store->io, name, FILEIO_WRITE);
-        if (rc == -EROFS || rc == -EACCES || rc == -EPERM)
+        if (rc == -EROFS || rc == -EACCES || rc == -EPERM) {
+            seg->read_only = true;
             rc = store->io->ops->open(store->io, name, FILEIO_READ);
+        }
         if (rc == -ENOENT && i == SUFFIX_META)
             rc = 0;
         else if (rc >= 0) {
@@ -242,7 +245,7 @@ static int make_files(struct segment *seg, const struct idx_header *h, struct er
 
     path(seg, log, SUFFIX_LOG);
     path(seg, idx, SUFFIX_IDX);
-    snprintf(tmp, sizeof tmp, "%.200s/%" PRIu32 "/.%020" PRIu64 ".idx.tmp", seg->part->topic->name,
+    snprintf(tmp, sizeof tmp, "%.249s/%" PRIu32 "/.%020" PRIu64 ".idx.tmp", seg->part->topic->name,
              seg->part->index, seg->base);
     idx_header_encode(header, h);
     rc = make_file(store, tmp);
@@ -277,7 +280,7 @@ static bool unmake_files(struct segment *seg)
         if (rc == -ENOENT)
             rc = 0;
     }
-    snprintf(name, sizeof name, "%.200s/%" PRIu32 "/.%020" PRIu64 ".idx.tmp",
+    snprintf(name, sizeof name, "%.249s/%" PRIu32 "/.%020" PRIu64 ".idx.tmp",
              seg->part->topic->name, seg->part->index, seg->base);
     if (rc == 0) {
         rc = io->ops->unlink(io, name);

@@ -43,7 +43,8 @@ struct segment {
     /* Set when the files are first opened, constant after. */
     uint64_t base_number;
     uint64_t base_time_ms;
-    bool no_index; /* a sealed one without a valid .idx: its bytes can be read, no more */
+    bool read_only; /* a file could be opened for reading only */
+    bool no_index;  /* a sealed one without a valid .idx: its bytes can be read, no more */
 
     /* Where the durable slot stands; the flush that holds the partition. */
     struct idx_slot slot;

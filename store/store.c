@@ -275,6 +275,8 @@ static int open_files(struct store *store, struct err *err)
     int rc = root_open(store, &fresh, err);
 
     if (rc == 0)
+        rc = journal_look(store, err);
+    if (rc == 0)
         rc = root_load_topics(store, err);
     if (rc < 0)
         return rc;

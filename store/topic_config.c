@@ -67,6 +67,11 @@ static int add_loaded(struct store *store, const char *name, const char *id, con
 
     if (strlen(id) != 36 || !parse_decimal(number, strlen(number), UINT32_MAX, &n))
         return err_set(err, ERR_DAMAGED, "%s/.config: not a topic's", name);
+    if (n < FIRST_TOPIC || n >= store->topics_reserved)
+        return err_set(err, ERR_DAMAGED,
+                       "%s/.config: its number %s was never given in this store: a copy from "
+                       "another? Move it out of the store",
+                       name, number);
     if (store_topic_by_number(store, (uint32_t)n))
         return err_set(err, ERR_DAMAGED,
                        "%s/.config: its number %s is another topic's: a copy made by hand? Move "
