@@ -52,6 +52,8 @@ os.write(fd, b"flush.ms=nonsense")
 errno_of("A9: which tells", "EINVAL", os.close, fd)
 for wrong in (b"id=6d14d9a7-0d5d-4c3e-9be0-0f5a2b0e1f11\n", b"number=99\n"):
     errno_of("A11: %r" % wrong, "EINVAL", put, "t/.config", wrong)
+for wrong in (b"mode=0700\n", b"uid=17\n", b"gid=17\n"):
+    errno_of("A18: %r" % wrong, "EINVAL", put, "t/.config", wrong)
 put("t/.config", b"partitions=3\n")
 check("A12: the new ones are there", sorted(os.listdir("t"))[2:], [b"0".decode(), "1", "2", "publish"])
 errno_of("A13: fewer", "EINVAL", put, "t/.config", b"partitions=2\n")

@@ -8,8 +8,8 @@ begin with `$ `, or, of two shells, with `A$ ` and `B$ `; what comes below is wh
 two shells with `A: ` or `B: ` in front. A command waits for the end of those above it and must have
 printed all that is written there, no more; but one that follows a file (tail -f, or of a name that
 ends in +) goes on. BLOCK counts from 1; without it all blocks run,
-one behind the other, in the same directory. In the document these stand for what differs each time:
-    <time> <pid> <uuid> <n>
+one behind the other, in the same directory. Times and UUIDs count as equal, and DIRECTORY is called /src/topicfs. After a kill the next command
+waits for the end of the daemon that data/.lock names, as who types it does.
 Prints TAP lines for lib.sh.
 """
 import os
@@ -19,11 +19,34 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
-MASKS = {"<time>": r"[0-9]{2,}(\.[0-9]+)?", "<pid>": r"[0-9]+", "<n>": r"[0-9]+",
-         "<uuid>": r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"}
+# What differs each time, on both sides.
+MASKS = ((r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID"), (r"\b1[0-9]{9}(\.[0-9]+)?\b", "TIME"),
+         (r"\b[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}\b", "DATE"))
 END = "--end of the command--"
 PATIENCE = 10 * int(os.environ.get("PATIENCE", "3"))
+
+
+def masked(text):
+    for regex, name in MASKS:
+        text = re.sub(regex, name, text)
+    return text
+
+
+def end_of_daemon(directory):
+    """A function that waits until the daemon that runs now has ended."""
+    try:
+        with open(directory + "/data/.lock") as f:
+            stat = "/proc/%s/stat" % f.read().split()[0]
+    except OSError:
+        return lambda: None
+
+    def wait():
+        end = time.monotonic() + PATIENCE
+        while os.path.exists(stat) and time.monotonic() < end:
+            time.sleep(0.01)
+    return wait
 
 
 class Mismatch(Exception):
@@ -35,13 +58,15 @@ class Shell:
         self.process = subprocess.Popen(["bash"], cwd=directory, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         text=True, start_new_session=True)
+        self.directory = os.path.realpath(directory)
         self.lines = queue.Queue()
         self.busy = self.follows = False
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self):
         for line in self.process.stdout:
-            self.lines.put(re.sub(r"^bash: line [0-9]+: ", "bash: ", line.rstrip("\n")))
+            line = re.sub(r"^bash: line [0-9]+: ", "bash: ", line.rstrip("\n"))
+            self.lines.put(line.replace(self.directory, "/src/topicfs"))
 
     def next(self, wanted):
         try:
@@ -63,17 +88,14 @@ class Shell:
             raise Mismatch("not in the document: " + self.lines.get())
 
     def run(self, command):
-        self.follows = bool(re.search(r"tail -[fF]|\+$", command))
+        self.follows = bool(re.search(r"\btail\b.* -[fF]\b|\+$", command))
         self.process.stdin.write(command + "\necho '%s'\n" % END)
         self.process.stdin.flush()
         self.busy = True
 
     def expect(self, text):
-        pattern = re.escape(text)
-        for mask, regex in MASKS.items():
-            pattern = pattern.replace(re.escape(mask), regex)
         got = self.next(text)
-        if not re.fullmatch(pattern, got):
+        if masked(got) != masked(text):
             raise Mismatch("wanted: %s\n   got: %s" % (text, got))
 
     def end(self):
@@ -101,7 +123,11 @@ def run(block, directory):
                 last = line
                 if name not in shells:
                     shells[name] = Shell(directory)
+                killed = end_of_daemon(directory) if command.startswith("kill ") else None
                 shells[name].run(command)
+                if killed:
+                    shells[name].finish()
+                    killed()
                 continue
             m = re.match(r"([AB]): ?(.*)", line) if "" not in shells else None
             name, text = m.groups() if m else ("", line)
