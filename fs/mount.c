@@ -24,6 +24,7 @@
 #define DEFAULT_WORKERS   10
 #define STREAM_THREADS    2
 #define READ_AHEAD_KB     "1024"
+#define ROOT_INO          1
 #define CORPSES_MAX       8 /* dead mounts on top of one another */
 
 /* -- libfuse's words -- */
@@ -91,6 +92,26 @@ static int detach(const char *mountpoint)
     return run_fusermount(mountpoint);
 }
 
+/* True if the device is one that a topicfs has mounted. */
+static bool is_topicfs(dev_t device)
+{
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    char *line = NULL;
+    size_t room = 0;
+    bool found = false;
+
+    while (file && !found && getline(&line, &room, file) > 0) {
+        unsigned maj, min;
+
+        found = sscanf(line, "%*d %*d %u:%u", &maj, &min) == 2 && maj == major(device) &&
+                min == minor(device) && strstr(line, " - fuse.topicfs ");
+    }
+    free(line);
+    if (file)
+        fclose(file);
+    return found;
+}
+
 /* A killed process leaves a mount that answers ENOTCONN. Mounting on top would
  * hide it, and come back with the next kill. stat() alone may be answered from
  * the kernel's memory for a while; statfs() never is. */
@@ -114,6 +135,10 @@ static int clear_mountpoint(const char *mountpoint, struct err *err)
     }
     if (!S_ISDIR(st.st_mode))
         return err_set(err, -ENOTDIR, "%s: %s", mountpoint, strerror(ENOTDIR));
+    /* A second one on top would hide the first from all but its open files. */
+    if (st.st_ino == ROOT_INO && is_topicfs(st.st_dev))
+        return err_set(err, -EBUSY, "%s: a topicfs is mounted there already; end it first",
+                       mountpoint);
     return 0;
 }
 

@@ -39,14 +39,25 @@ static void set_segment(struct tree_attr *out, const struct segment_stat *seg)
     out->entry_seconds = FOREVER_SECONDS;
 }
 
+static int stat_segment(const struct node *node, struct segment *seg, struct segment_stat *st)
+{
+    int rc =
+        seg ? segment_get_stat(seg, st) : partition_segment_next(node->part, node->key.start, st);
+
+    if (rc == 0 && st->base != node->key.start)
+        rc = -ENOENT;
+    return rc;
+}
+
 static int segment_attr(const struct node *node, struct segment *seg, struct tree_attr *out)
 {
     struct segment_stat st;
-    int rc =
-        seg ? segment_get_stat(seg, &st) : partition_segment_next(node->part, node->key.start, &st);
+    int rc = stat_segment(node, seg, &st);
 
-    if (rc == 0 && st.base != node->key.start)
-        rc = -ENOENT;
+    /* It may have been sealed between the look at its size and that at its
+     * being sealed. A size that is kept for an hour must be the last one. */
+    if (rc == 0 && st.sealed)
+        rc = stat_segment(node, seg, &st);
     if (rc == -ENOENT)
         return -ESTALE; /* the name is gone, somebody still holds the node */
     if (rc == 0)
