@@ -263,8 +263,13 @@ int recover_load_clean(struct partition *part, struct err *err)
     if (rc == 0)
         rc = learn_time(part, err);
     scan_release(&found);
-    if (rc < 0)
+    if (rc < 0) {
+        /* It may be tried again: nothing of this attempt stays. */
+        while (part->segment_count > 0)
+            segment_put(part->segments[--part->segment_count]);
+        part->damage_count = 0;
         return rc;
+    }
     part->clean = NULL;
     free(facts);
     return 0;
