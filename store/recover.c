@@ -186,10 +186,21 @@ static int replay_and_settle(struct store *store, struct err *err)
     return 0;
 }
 
+/* A .clean that is not believed now could be later: when a cut has brought the
+ * sizes back to what it says, and the rest stands in the journal only. */
+static int forget_clean(struct store *store, struct err *err)
+{
+    int rc = clean_remove(store);
+
+    return rc < 0 ? err_set(err, rc, "removing .clean: %s", err_sentence(rc)) : 0;
+}
+
 int recover_store(struct store *store, struct err *err)
 {
     int rc = each_partition(store, look, err);
 
+    if (rc == 0)
+        rc = forget_clean(store, err);
     if (rc == 0)
         rc = make_names_durable(store, err);
     if (rc == 0)

@@ -1,9 +1,10 @@
 /*
  * tests/crash/random: seeded histories. Each is some epochs of random actions;
  * an epoch ends with a kill, a clean stop, or a power cut whose outcome is one
- * of its crash states, and the next one goes on with what that left. A
- * producer sends again what it got no answer for, as another set.
+ * of its crash states, and the next one goes on with what that left. In a third
+ * of the histories calls to the disk fail, and it is full at times.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,6 +22,25 @@ static void some_room(struct world *w, uint64_t *random)
         return;
     }
     w->disk->room_bytes = memdisk_used_bytes(w->disk) + 4096 * mem_below(random, 4) + 1;
+}
+
+/* Some call fails soon, or from some call on. */
+static void some_fault(struct world *w, uint64_t *random)
+{
+    static const int errors[] = {-EIO, -EIO, -ENOSPC, -EDQUOT, -EINTR, 0};
+    static const char *const paths[] = {NULL, NULL, "*.log", "*.idx*", "*.meta", "*journal*", ""};
+    unsigned calls = MEMCALL_BIT(mem_below(random, MEMCALL_COUNT));
+
+    if (mem_below(random, 2))
+        calls = MEMCALL_BIT(MEMCALL_PWRITEV) | MEMCALL_BIT(MEMCALL_FDATASYNC) |
+                MEMCALL_BIT(MEMCALL_SYNCFS) | MEMCALL_BIT(MEMCALL_SYNC_DIR);
+    memdisk_set_fault(w->disk, (struct memfault){
+                                   .calls = calls,
+                                   .path = paths[mem_below(random, 7)],
+                                   .nth = 1 + mem_below(random, 6),
+                                   .for_ever = mem_below(random, 6) == 0,
+                                   .error = errors[mem_below(random, 6)],
+                               });
 }
 
 static void act(struct world *w, uint64_t *random)
@@ -50,8 +70,10 @@ static void act(struct world *w, uint64_t *random)
     case 12: world_work(w, mem_below(random, 2)); break;
     case 13: w->clock.now_ms += mem_below(random, 900); break;
     case 14:
-        if (w->lenient)
+        if (w->lenient && mem_below(random, 2))
             some_room(w, random);
+        else if (w->lenient)
+            some_fault(w, random);
         break;
     default:
         if (!world_has(w, "late") && mem_below(random, 4) == 0)
@@ -60,6 +82,18 @@ static void act(struct world *w, uint64_t *random)
                         "message.max.bytes=2048");
         break;
     }
+}
+
+/* Starts where nothing is in the way, so that it must work. */
+static bool start_well(struct world *w)
+{
+    bool lenient = w->lenient;
+    bool ok;
+
+    w->lenient = false;
+    ok = world_start(w);
+    w->lenient = lenient;
+    return ok;
 }
 
 /* Replaces the world by what a power cut at a random place left of it. */
@@ -100,7 +134,12 @@ void random_history(struct exploration *x, uint64_t seed)
     for (int epoch = 0; epoch < 4 && !w.wrong[0]; epoch++) {
         size_t actions = 6 + mem_below(&random, 20);
 
-        if (!w.store && !world_start(&w))
+        if (w.lenient && mem_below(&random, 4) == 0) {
+            some_fault(&w, &random);
+            world_start(&w);
+            memdisk_set_fault(w.disk, (struct memfault){0});
+        }
+        if (!w.store && !start_well(&w))
             break;
         world_settle(&w);
         if (epoch == 0) {
@@ -112,10 +151,13 @@ void random_history(struct exploration *x, uint64_t seed)
         while (actions-- > 0 && !w.wrong[0])
             act(&w, &random);
         w.disk->room_bytes = 0;
+        if (mem_below(&random, 2))
+            memdisk_set_fault(w.disk, (struct memfault){0});
         if (mem_below(&random, 4) == 0)
             world_stop(&w);
         else
             world_kill(&w);
+        memdisk_set_fault(w.disk, (struct memfault){0});
         explore(x, &w);
         x->from = memdisk_at(w.disk);
         if (mem_below(&random, 4) > 0) {

@@ -223,6 +223,22 @@ static void stopped_cleanly_and_started(struct world *w)
     world_stop(w);
 }
 
+/* .clean can not be read: the store recovers. What it says would be true again
+ * if a power cut took what was appended, and left only the journal. */
+static void clean_mark_not_believed(struct world *w)
+{
+    world_start(w);
+    world_topic(w, "t", "");
+    append_wait(w, "t", 0, 2, 50);
+    world_stop(w);
+    memdisk_set_fault(w->disk, (struct memfault){.calls = MEMCALL_BIT(MEMCALL_PREAD),
+                                                 .path = ".clean",
+                                                 .nth = 1,
+                                                 .error = -EIO});
+    world_start(w);
+    append_wait(w, "t", 0, 2, 50);
+}
+
 static void killed_and_started(struct world *w)
 {
     world_start(w);
@@ -357,6 +373,7 @@ const struct scenario scenarios[] = {
     {"topics_made_and_removed", topics_made_and_removed, 0},
     {"settings_changed", settings_changed, 0},
     {"stopped_cleanly_and_started", stopped_cleanly_and_started, 0},
+    {"clean_mark_not_believed", clean_mark_not_believed, 0},
     {"killed_and_started", killed_and_started, 0},
     {"disk_full_for_a_while", disk_full_for_a_while, 0},
     {"set_cut_back", set_cut_back, 0},
