@@ -148,7 +148,7 @@ coverage:
 
 # ---- Lint: scripts/lint says what it consists of; clang-tidy leaves a stamp per file it liked.
 TIDY := $(C_FILES:%.c=$(BUILD)/lint/%.tidy)
-$(BUILD)/lint/%.tidy: %.c .clang-tidy
+$(BUILD)/lint/%.tidy: %.c .clang-tidy tests/.clang-tidy
 	@mkdir -p $(@D)
 	@$(CC) $(STD_FLAGS) $(fuse_flags) -MM -MP -MT $@ -MF $(@:.tidy=.d) $<
 	@clang-tidy --quiet $< -- $(STD_FLAGS) $(fuse_flags) 2> >(grep -v ' warnings\? generated' >&2)
