@@ -8,8 +8,11 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <sys/mman.h>
 
 #include "store/inside.h"
+
+#define LET_GO_BYTES ((uint64_t)1 << 20)
 
 /* A segment held open for a reader, and what it may see of it. */
 struct view {
@@ -292,10 +295,25 @@ int partition_time_of(struct partition *part, uint64_t offset, uint64_t *time_ms
 
 /* -- bytes -- */
 
+/* Pages that were written from a mapping stay in it, and count as the process's
+ * own for whoever looks. Each reader that leaves a MiB behind takes it out of
+ * the mapping; the page cache keeps it. */
+static void let_go_of_pages(const struct range *r)
+{
+    uint64_t from = r->pos & ~(LET_GO_BYTES - 1);
+    uint64_t to = (r->pos + r->len) & ~(LET_GO_BYTES - 1);
+
+    /* A hint: without it the pages just stay. */
+    if (r->bytes && to > from)
+        (void)!madvise((void *)(uintptr_t)(r->bytes - (r->pos - from)), to - from, MADV_DONTNEED);
+}
+
 void range_release(struct range *r)
 {
-    if (r->seg)
+    if (r->seg) {
+        let_go_of_pages(r);
         segment_unuse(r->seg);
+    }
     r->seg = NULL;
 }
 
