@@ -81,14 +81,32 @@ static int growing_attr(const struct node *node, struct tree_attr *out)
     return 0;
 }
 
-/* START-END never changes, so its time must not: that of its last message, or
- * of the one before it where it is empty. */
-static int frozen_attr(const struct node *node, struct tree_attr *out)
+/* The append time of the last message before `end`, by bisection: append times
+ * do not fall. 0 where it is not known. */
+static uint64_t time_before(struct partition *part, uint64_t end, uint64_t now_ms)
 {
-    uint64_t end = node->key.end, ms;
+    uint64_t low = 0, high = now_ms + 1; /* the first ms from which on all is at or above end */
 
-    set_size(&out->st, end - node->key.start, 0);
-    if (end > 0 && partition_time_of(node->part, end - 1, &ms) == 0)
+    while (low < high) {
+        uint64_t mid = low + (high - low) / 2, offset;
+
+        if (partition_find_time(part, mid, &offset) < 0)
+            return 0;
+        if (offset >= end)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return low ? low - 1 : 0;
+}
+
+/* START-END never changes, so its time must not. */
+static int frozen_attr(struct tree *tree, const struct node *node, struct tree_attr *out)
+{
+    uint64_t ms = time_before(node->part, node->key.end, store_wall_ms(tree->store));
+
+    set_size(&out->st, node->key.end - node->key.start, 0);
+    if (ms)
         set_time(&out->st, ms);
     out->attr_seconds = out->entry_seconds = FOREVER_SECONDS;
     return 0;
@@ -160,7 +178,7 @@ int tree_attr(struct tree *tree, const struct node *node, struct segment *seg,
     case NODE_SEALED_SEGMENT: return segment_attr(node, seg, out);
     case NODE_GROWING:
     case NODE_STREAM: return growing_attr(node, out);
-    case NODE_FROZEN: return frozen_attr(node, out);
+    case NODE_FROZEN: return frozen_attr(tree, node, out);
     case NODE_STATUS:
     case NODE_CONFIG:
     case NODE_OFFSETS: return text_attr(tree, node, out);

@@ -209,6 +209,18 @@ START_TEST(sizes_and_modes)
 }
 END_TEST
 
+START_TEST(the_time_of_a_frozen_range_is_that_of_its_last_message)
+{
+    tmp.now_ms += 60000;
+    tmp_publish(&tmp, part, "later\n");
+    ck_assert_int_eq(stat_of(part_dir, "0-9").st_mtim.tv_sec, 1700000000);
+    ck_assert_int_eq(stat_of(part_dir, "0-15").st_mtim.tv_sec, 1700000060);
+    ck_assert_int_eq(stat_of(part_dir, "0-").st_mtim.tv_sec, 1700000060);
+    tmp.now_ms += 60000;
+    ck_assert_int_eq(stat_of(part_dir, "0-15").st_mtim.tv_sec, 1700000060);
+}
+END_TEST
+
 START_TEST(access_is_the_topics)
 {
     static const struct tree_change none = {-1, -1, -1, -1, false};
@@ -386,6 +398,7 @@ int main(void)
     tcase_add_test(tc, too_long_a_name_and_a_file_as_a_directory);
     tcase_add_test(tc, words_are_links_to_what_they_mean_now);
     tcase_add_test(tc, sizes_and_modes);
+    tcase_add_test(tc, the_time_of_a_frozen_range_is_that_of_its_last_message);
     tcase_add_test(tc, access_is_the_topics);
     tcase_add_test(tc, only_what_is_written_to_is_truncated_and_touched);
     tcase_add_test(tc, listings);
