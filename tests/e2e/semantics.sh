@@ -36,6 +36,21 @@ list()
     find "$1" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | tr '\n' ' '
 }
 
+# as_user [SETPRIV ARGUMENT...] COMMAND...: as a user without any rights; open_to_others lets it reach DIR.
+as_user()
+{
+    setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
+}
+
+open_to_others()
+{
+    local at=$DIR
+    while [[ -n $at && -O $at && $at != /tmp ]]; do
+        chmod a+x "$at"
+        at=${at%/*}
+    done
+}
+
 # calls <<'END' ... END: Python in the mount, with what tests/e2e/calls.py defines.
 calls()
 {
