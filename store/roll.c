@@ -46,28 +46,58 @@ static void begin_next(struct partition *part, struct segment *old)
     segment_unuse(old); /* the pin moves on to the next one, which was made used */
 }
 
+/* A new .idx under a temporary name, on disk: its descriptor. On failure nothing
+ * of it is left (or goes at the next start). */
+static int make_idx(struct partition *part, const char *tmp, const struct idx_header *h)
+{
+    struct fileio *io = part->store->io;
+    uint8_t header[IDX_HEADER_BYTES];
+    int fd;
+    int rc = io->ops->unlink(io, tmp);
+
+    if (rc < 0 && rc != -ENOENT)
+        return rc;
+    fd = io->ops->open(io, tmp, FILEIO_WRITE | FILEIO_CREATE | FILEIO_EXCLUSIVE);
+    if (fd < 0)
+        return fd;
+    idx_header_encode(header, h);
+    rc = fileio_write_bytes(io, fd, header, sizeof header, 0);
+    if (rc == 0)
+        rc = io->ops->fdatasync(io, fd);
+    if (rc == 0)
+        return fd;
+    io->ops->close(io, fd);
+    (void)!io->ops->unlink(io, tmp);
+    return rc;
+}
+
 /* An empty segment has nothing to seal: its .idx is replaced by one with the
- * base time of now. */
+ * base time of now. If the rename or its fsync fails, nobody knows which of the
+ * two a restart would find: the partition fails. */
 static int renew_empty(struct partition *part, struct segment *seg, struct err *err)
 {
-    uint8_t header[IDX_HEADER_BYTES];
     struct idx_header h = {seg->base, seg->base_number, store_wall_ms(part->store)};
     struct fileio *io = part->store->io;
     char dir[STORE_PATH_MAX];
-    char name[64];
+    char name[STORE_PATH_MAX];
+    char tmp[STORE_PATH_MAX];
     int fd;
     int rc;
 
     path_of_partition(dir, part->topic->name, part->index);
-    snprintf(name, sizeof name, "%020" PRIu64 ".idx", seg->base);
-    idx_header_encode(header, &h);
-    rc = fileio_replace_file(io, dir, name, header, sizeof header);
-    if (rc < 0)
-        return err_set(err, rc, "%s/%s: %s", dir, name, err_sentence(rc));
-    path_of_segment(dir, part->topic->name, part->index, seg->base, SUFFIX_IDX);
-    fd = io->ops->open(io, dir, FILEIO_WRITE);
+    path_of_segment(name, part->topic->name, part->index, seg->base, SUFFIX_IDX);
+    snprintf(tmp, sizeof tmp, "%.260s/.%020" PRIu64 ".idx.tmp", dir, seg->base);
+    fd = make_idx(part, tmp, &h);
     if (fd < 0)
-        return partition_fail(part, fd, "%s: %s", dir, err_sentence(fd));
+        return err_set(err, fd, "%s: %s", name, err_sentence(fd));
+    rc = io->ops->rename(io, tmp, name);
+    if (rc == 0)
+        rc = io->ops->sync_dir(io, dir);
+    if (rc < 0) {
+        io->ops->close(io, fd);
+        partition_fail(part, rc, "renewing %s: %s", name, err_sentence(rc));
+        return err_set(err, -EIO, "%s: %s", name, err_sentence(rc));
+    }
     pthread_mutex_lock(&part->store->files_lock);
     io->ops->close(io, seg->fd[SUFFIX_IDX]);
     seg->fd[SUFFIX_IDX] = fd;
