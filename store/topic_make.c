@@ -57,6 +57,21 @@ static int take_number(struct store *store, uint32_t *number)
     return rc;
 }
 
+/* Removes what was begun under a temporary name. That name has to be durable
+ * first: else a power cut could bring the files' removal, but the directory
+ * under the name of a topic. */
+static int discard(struct store *store, const char *dir)
+{
+    struct fileio_stat st;
+    int rc = store->io->ops->stat(store->io, dir, &st);
+
+    if (rc == -ENOENT)
+        return 0;
+    if (rc == 0)
+        rc = store->io->ops->sync_dir(store->io, "");
+    return rc == 0 ? store_remove_tree(store, dir) : rc;
+}
+
 static int make_topic(struct store *store, const char *name, const struct topic_config *conf,
                       struct topic **out, struct err *err)
 {
@@ -76,6 +91,11 @@ static int make_topic(struct store *store, const char *name, const struct topic_
     if (rc < 0)
         err_set(err, rc, "%s: %s", name, err_sentence(rc));
     snprintf(dir, sizeof dir, ".new.%s", name);
+    if (rc == 0) {
+        rc = discard(store, dir); /* of an attempt that failed */
+        if (rc < 0)
+            err_set(err, rc, "%s: %s", dir, err_sentence(rc));
+    }
     if (rc == 0)
         rc = make_files(topic, dir, conf, err);
     if (rc == 0) {
@@ -94,7 +114,7 @@ static int make_topic(struct store *store, const char *name, const struct topic_
             diag_say("%s: could not be made, and is there at the next start", name);
         if (topic)
             topic_free(topic);
-        if (store_remove_tree(store, dir) < 0)
+        if (discard(store, dir) < 0)
             diag_say("%s: what was begun of it is removed at the next start", name);
         return rc;
     }
