@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -71,6 +72,18 @@ def until(condition, seconds=30):
             return False
         select.select([], [], [], 0.005)
     return True
+
+
+def entries(fd, size):
+    """One getdents64(2) with a buffer of that size: (name, position behind it)."""
+    buf = ctypes.create_string_buffer(size)
+    n = ctypes.CDLL(None).syscall(217, fd, buf, size)
+    out, at = [], 0
+    while at < n:
+        _, position, length = struct.unpack_from("<QqH", buf.raw, at)
+        out.append((buf.raw[at + 19:at + length].split(b"\0")[0].decode(), position))
+        at += length
+    return out
 
 
 def in_read(tid):

@@ -120,6 +120,20 @@ case_sigint()
     stops_with INT
 }
 
+case_umount()
+{
+    start_t || return
+    publish t a
+    exec {r}<"$T/0/0-"
+    fails_with "target is busy" umount "$MNT"
+    ok "D10: it goes on" test -e "$P"
+    exec {r}<&-
+    ok "D10: when it is closed" umount "$MNT"
+    daemon_wait
+    is $? 0 "D9: the daemon has ended"
+    ok "D9: cleanly" test -s "$STORE/.clean"
+}
+
 case_a_kill()
 {
     start_t || return

@@ -80,6 +80,48 @@ check("L9: after reading", [(os.stat(n).st_atime_ns, os.stat(n).st_mtime_ns)
 END
 }
 
+case_listings_in_pieces()
+{
+    start_t "${SMALL[@]}" || return
+    publish_lines 1 130
+    calls <<'END'
+for i in range(60):
+    os.mkdir("old%d" % i)
+fd = os.open(".", os.O_RDONLY)
+got, made = [], 0
+while True:
+    piece = entries(fd, 200)
+    if not piece:
+        break
+    got += [name for name, _ in piece]
+    if made < 20:
+        os.mkdir("new%d" % made)
+        os.rmdir("old%d" % (59 - made))
+        made += 1
+check("L14: none twice", sorted(set(got)), sorted(got))
+check("L14: none left out", [i for i in range(40) if "old%d" % i not in got], [])
+for path in (".", "t", "t/0", "t/sealed"):
+    fd = os.open(path, os.O_RDONLY)
+    all_ = entries(fd, 65536)
+    check("L12: %s whole" % path, sorted(n for n, _ in all_), sorted(os.listdir(path) + [".", ".."]))
+    after = []
+    for _, position in all_[:-1]:
+        os.lseek(fd, position, os.SEEK_SET)
+        after.append(entries(fd, 200)[0])
+    check("L15: %s" % path, after, all_[1:])
+libc = ctypes.CDLL(None)
+watch = libc.inotify_init1(os.O_NONBLOCK)
+topic, growing = (libc.inotify_add_watch(watch, x, 2) for x in (b"t", b"t/0/0-")) # IN_MODIFY
+publish("t/publish", b"more\n")
+buf, at, events = os.read(watch, 65536), 0, []
+while at < len(buf):
+    which, _, _, length = struct.unpack_from("<iIII", buf, at)
+    events.append((which, buf[at + 16:at + 16 + length].rstrip(b"\0")))
+    at += 16 + length
+check("L16: publish is written to, nothing grows", events, [(topic, b"publish")])
+END
+}
+
 case_topics_are_made_and_removed()
 {
     start_t --partitions 2 || return
