@@ -99,13 +99,11 @@ static bool is_topicfs(dev_t device)
     char *line = NULL;
     size_t room = 0;
     bool found = false;
+    char wanted[32];
 
-    while (file && !found && getline(&line, &room, file) > 0) {
-        unsigned maj, min;
-
-        found = sscanf(line, "%*d %*d %u:%u", &maj, &min) == 2 && maj == major(device) &&
-                min == minor(device) && strstr(line, " - fuse.topicfs ");
-    }
+    snprintf(wanted, sizeof wanted, " %u:%u / ", major(device), minor(device));
+    while (file && !found && getline(&line, &room, file) > 0)
+        found = strstr(line, wanted) && strstr(line, " - fuse.topicfs ");
     free(line);
     if (file)
         fclose(file);
