@@ -227,6 +227,24 @@ check("P25: in turn", [sorted(x[i] - 48 for i in (0, len(x) // 2)) for x in sort
 END
 }
 
+case_large_writes()
+{
+    start_t --partitions 3 || return
+    calls <<'END'
+def line(i, length):
+    return b"%0*d\n" % (length - 1, i)
+data = b"".join(line(i, 10000) for i in range(104)) + line(104, 4481)
+check("P25: one write", (put("t/publish", data), len(data)), (1044481, 1044481))
+check("P25: in one partition", sorted(len(content("t/%d/0-" % p)) for p in range(3)), [0, 0, 1044481])
+before = [len(content("t/%d/0-" % p)) for p in range(3)]
+data = b"".join(line(i, 9973) for i in range(1000, 1400))
+check("P40: a long write", put("t/publish", data), len(data))
+logs = [content("t/%d/0-" % p)[before[p]:] for p in range(3)]
+check("P40: every line, whole", sorted(b"".join(logs).splitlines(True)), data.splitlines(True))
+check("P40: in order in each", [x.splitlines() == sorted(x.splitlines()) for x in logs], [True] * 3)
+END
+}
+
 case_flushing()
 {
     start_t --flush-ms 86400000 --partitions 2 || return

@@ -72,6 +72,33 @@ check("R7: over a roll", len(os.read(fd, 100000)), 12000)
 END
 }
 
+case_always_whole_messages()
+{
+    start_t "${SMALL[@]}" --flush-ms 1 || return
+    calls <<'END'
+ended = []
+def writer():
+    fd = os.open("t/publish", os.O_WRONLY)
+    for i in range(2000):
+        os.write(fd, b"%0*d\n%d\n" % (i * 7919 % 300 + 1, i, i))
+    os.close(fd)
+    ended.append(True)
+thread = threading.Thread(target=writer)
+thread.start()
+looks, wrong, sizes = 0, [], set()
+while not ended:
+    data = content("t/0/0-")
+    looks += 1
+    sizes.add(len(data))
+    if data and not data.endswith(b"\n"):
+        wrong.append(data[-20:])
+thread.join()
+check("R23: each look at what is visible ends with a newline", wrong, [])
+check("R23: it grew between looks", len(sizes) > 2, True)
+check("R23: all is there", content("t/0/0-").count(b"\n"), 4000)
+END
+}
+
 case_frozen()
 {
     start_with_segments || return
