@@ -122,6 +122,42 @@ static void power_cut(struct world *w, uint64_t *random)
     world_move(w, disk, &ledger);
 }
 
+static void make_topics(struct world *w)
+{
+    if (!world_has(w, "disk"))
+        world_topic(w, "disk",
+                    "partitions=3\nsegment.bytes=8192\nset.max.bytes=4096\n"
+                    "message.max.bytes=2048");
+    if (!world_has(w, "os"))
+        world_topic(w, "os", "partitions=3\nflush.sync=os\nsegment.ms=5000");
+}
+
+/* From a start to a stop or kill. */
+static void epoch(struct world *w, uint64_t *random)
+{
+    size_t actions = 6 + mem_below(random, 20);
+
+    if (w->lenient && mem_below(random, 4) == 0) {
+        some_fault(w, random);
+        world_start(w);
+        memdisk_set_fault(w->disk, (struct memfault){0});
+    }
+    if (!w->store && !start_well(w))
+        return;
+    world_settle(w);
+    make_topics(w);
+    while (actions-- > 0 && !w->wrong[0])
+        act(w, random);
+    w->disk->room_bytes = 0;
+    if (mem_below(random, 2))
+        memdisk_set_fault(w->disk, (struct memfault){0});
+    if (mem_below(random, 4) == 0)
+        world_stop(w);
+    else
+        world_kill(w);
+    memdisk_set_fault(w->disk, (struct memfault){0});
+}
+
 void random_history(struct exploration *x, uint64_t seed)
 {
     uint64_t random = seed * 0x9e3779b97f4a7c15u;
@@ -131,33 +167,10 @@ void random_history(struct exploration *x, uint64_t seed)
     w.lenient = mem_below(&random, 3) == 0;
     w.options.journal_bytes = (32u << 10) << mem_below(&random, 3);
     w.options.journal_part_bytes = (2u << 10) << mem_below(&random, 4);
-    for (int epoch = 0; epoch < 4 && !w.wrong[0]; epoch++) {
-        size_t actions = 6 + mem_below(&random, 20);
-
-        if (w.lenient && mem_below(&random, 4) == 0) {
-            some_fault(&w, &random);
-            world_start(&w);
-            memdisk_set_fault(w.disk, (struct memfault){0});
-        }
-        if (!w.store && !start_well(&w))
+    for (int i = 0; i < 4; i++) {
+        epoch(&w, &random);
+        if (w.wrong[0])
             break;
-        world_settle(&w);
-        if (epoch == 0) {
-            world_topic(&w, "disk",
-                        "partitions=3\nsegment.bytes=8192\nset.max.bytes=4096\n"
-                        "message.max.bytes=2048");
-            world_topic(&w, "os", "partitions=3\nflush.sync=os\nsegment.ms=5000");
-        }
-        while (actions-- > 0 && !w.wrong[0])
-            act(&w, &random);
-        w.disk->room_bytes = 0;
-        if (mem_below(&random, 2))
-            memdisk_set_fault(w.disk, (struct memfault){0});
-        if (mem_below(&random, 4) == 0)
-            world_stop(&w);
-        else
-            world_kill(&w);
-        memdisk_set_fault(w.disk, (struct memfault){0});
         explore(x, &w);
         x->from = memdisk_at(w.disk);
         if (mem_below(&random, 4) > 0) {

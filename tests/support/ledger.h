@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 #define LEDGER_NEVER      SIZE_MAX
-#define LEDGER_TOPICS     8
+#define LEDGER_TOPICS     16
 #define LEDGER_PARTITIONS 40
 #define LEDGER_CONFIGS    16
 
