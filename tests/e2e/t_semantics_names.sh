@@ -61,6 +61,24 @@ check("T5: but when it is on disk", content("t/0/0-"), b"good\nwaiting\n")
 END
 }
 
+case_what_flush_sync_os_gives_up()
+{
+    start_t --flush-sync os --flush-ms 86400000 || return
+    inject fdatasync,fsync,syncfs delay_enter=2000000 || return
+    calls <<'END'
+fd = os.open("t/publish", os.O_WRONLY)
+os.write(fd, b"a\n")
+check("P41: visible when write returns", content("t/0/0-"), b"a\n")
+began = time.monotonic()
+os.close(os.dup(fd))
+check("P41: close does not wait", time.monotonic() - began < 1, True)
+began = time.monotonic()
+os.fsync(fd)
+check("P42: fsync does", time.monotonic() - began > 1.5, True)
+END
+    uninject
+}
+
 case_what_is_listed_is_safe()
 {
     local before
