@@ -2,14 +2,14 @@
  * tests/bench/acks: how many single messages a second are acknowledged, with
  * so many waiting at once, against a plain file.
  *
- *     acks DIR ROUNDS library WRITERS PARTITIONS   each writer a thread
- *     acks DIR ROUNDS async OUTSTANDING PARTITIONS one thread, completions
- *     acks DIR ROUNDS mount WRITERS TOPIC          write + fsync, each on an
- *                                                  open of TOPIC/publish of its own
- *     acks DIR ROUNDS plain                        the plain file alone
+ *     acks DIR ROUNDS library WRITERS PARTITIONS [OTHER]   each writer a thread
+ *     acks DIR ROUNDS async OUTSTANDING PARTITIONS [OTHER] one thread, completions
+ *     acks DIR ROUNDS mount WRITERS TOPIC [OTHER]          write + fsync, each on an
+ *                                               open of TOPIC/publish of its own
  *
- * Compared with one fdatasync for each message, and with one for every 16 and
- * every 128, on a plain file. TOPIC is a directory in a mount.
+ * Compared with one fdatasync for each message on a plain file, with one for
+ * as many messages as there are writers, and with the same over so many OTHER
+ * partitions, or in another topic. TOPIC is a directory in a mount.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/support/measure.h"
@@ -39,9 +40,10 @@ struct work {
 };
 
 struct plain {
+    char name[32];
     int fd;
     unsigned group;
-    const char *lines;
+    char *lines;
 };
 
 /* -- one thread to a writer -- */
@@ -223,57 +225,69 @@ static double run_plain(void *arg)
     return (double)n / ((double)(now_ns() - begin) / 1e9);
 }
 
-/* -- -- */
+/* -- what is compared -- */
 
-static void prepare(struct work *w, struct side *side, char **argv)
+static void prepare(struct work *w, struct side *side, const char *name, char **argv,
+                    const char *where)
 {
     const char *how = argv[3];
-    char settings[64];
+    char dir[4096], settings[64];
 
     w->writers = strtoul(argv[4], NULL, 10);
-    *side = (struct side){how, run_threads, w};
+    w->line = make_lines(1);
+    *side = (struct side){name, run_threads, w};
     if (strcmp(how, "mount") == 0) {
-        w->topic = argv[5];
+        w->topic = where;
         w->writer = mount_writer;
         return;
     }
-    w->partitions = (uint32_t)strtoul(argv[5], NULL, 10);
+    w->partitions = (uint32_t)strtoul(where, NULL, 10);
     w->writer = library_writer;
     if (strcmp(how, "async") == 0)
         side->run = run_async;
     snprintf(settings, sizeof settings, "partitions=%u\n", w->partitions);
-    bench_store_make(&w->b, argv[1], settings);
+    snprintf(dir, sizeof dir, "%s/%s", argv[1], name);
+    if (mkdir(dir, 0700) < 0)
+        die(dir, -errno);
+    bench_store_make(&w->b, dir, settings);
+}
+
+static void end(struct work *w)
+{
+    if (w->b.store)
+        bench_store_end(&w->b);
+    free(w->line);
+}
+
+static void prepare_plain(struct plain *p, struct side *side, const char *dir, unsigned group)
+{
+    snprintf(p->name, sizeof p->name, group == 1 ? "a fdatasync each" : "a fdatasync for %u",
+             group);
+    p->group = group;
+    p->fd = plain_open(dir, p->name);
+    p->lines = make_lines(group);
+    *side = (struct side){p->name, run_plain, p};
 }
 
 int main(int argc, char **argv)
 {
-    struct plain plain[3] = {{.group = 1}, {.group = 16}, {.group = 128}};
-    struct work w = {0};
+    struct plain plain[2];
+    struct work w = {0}, other = {0};
     struct side sides[4];
-    unsigned rounds;
-    size_t first = 0;
+    size_t n = 1, plains = 0;
 
-    if (argc != 6 && !(argc == 4 && strcmp(argv[3], "plain") == 0))
-        die("acks DIR ROUNDS library|async|mount|plain N PARTITIONS|TOPIC", -EINVAL);
-    w.line = make_lines(128);
-    rounds = (unsigned)strtoul(argv[2], NULL, 10);
-    for (size_t i = 0; i < 3; i++) {
-        static const char *const names[] = {"fdatasync each", "fdatasync of 16",
-                                            "fdatasync of 128"};
-
-        plain[i].fd = plain_open(argv[1], names[i]);
-        plain[i].lines = w.line;
-        sides[i + 1] = (struct side){names[i], run_plain, &plain[i]};
-    }
-    if (argc == 6)
-        prepare(&w, &sides[0], argv);
-    else
-        first = 1;
-    measure(sides + first, 4 - first, rounds);
-    if (w.b.store)
-        bench_store_end(&w.b);
-    for (size_t i = 0; i < 3; i++)
+    if (argc != 6 && argc != 7)
+        die("acks DIR ROUNDS library|async|mount N PARTITIONS|TOPIC [OTHER]", -EINVAL);
+    prepare(&w, &sides[0], "ours", argv, argv[5]);
+    prepare_plain(&plain[plains++], &sides[n++], argv[1], 1);
+    if (w.writers > 1)
+        prepare_plain(&plain[plains++], &sides[n++], argv[1], (unsigned)w.writers);
+    if (argc == 7)
+        prepare(&other, &sides[n++], "one partition", argv, argv[6]);
+    measure(sides, n, (unsigned)strtoul(argv[2], NULL, 10));
+    end(&w);
+    end(&other);
+    for (size_t i = 0; i < plains; i++)
         close(plain[i].fd);
-    free(w.line);
     return EXIT_SUCCESS;
 }

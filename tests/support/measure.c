@@ -50,7 +50,7 @@ static void print_three(double *values, size_t n, char after)
 {
     double middle = percentile(values, n, 50);
 
-    printf("%.4g %.4g %.4g%c", middle, values[0], values[n - 1], after);
+    printf("%.3f %.3f %.3f%c", middle, values[0], values[n - 1], after);
 }
 
 void measure(const struct side *sides, size_t count, unsigned rounds)
@@ -87,7 +87,7 @@ void measure(const struct side *sides, size_t count, unsigned rounds)
 
 char *make_lines(size_t count)
 {
-    char *lines = malloc(count * LINE_BYTES + 1);
+    char *lines = aligned_alloc(4096, (count * LINE_BYTES + 4096) & ~(size_t)4095);
     uint64_t x = 88172645463325252u;
 
     if (!lines)

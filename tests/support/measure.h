@@ -40,7 +40,9 @@ double percentile(double *values, size_t n, double p);
 uint64_t now_ns(void);
 _Noreturn void die(const char *what, int code) __attribute__((cold));
 
-/* `count` lines of LINE_BYTES each, different from one another; to be freed. */
+/* `count` lines of LINE_BYTES each, different from one another; to be freed.
+ * Aligned to a page, as the buffers of cp and dd are: FUSE then takes a MiB as
+ * one request. */
 char *make_lines(size_t count);
 
 /* A fresh store in `dir`/store with a topic `t`; settings as in .config. */
