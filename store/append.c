@@ -294,7 +294,7 @@ static int append_some(struct partition *part, struct append_request *first,
         return append_written(part, seg, &g);
     *rest = first;
     err_set(err, rc, "%s/%" PRIu32 ": %s", part->topic->name, part->index, err_sentence(rc));
-    return take_back(part, seg, &g, rc) < 0 ? ERR_FAILED : rc;
+    return take_back(part, seg, &g, rc) < 0 ? -EIO : rc;
 }
 
 static int failed_before(const struct partition *part, struct err *err)
@@ -321,6 +321,10 @@ static void append_all(struct partition *part, struct append_request *first,
             rc = append_some(part, first, alone ? next : end, &rest, &err);
         if (rc == 0) {
             first = rest;
+        } else if (atomic_load(&part->failed)) {
+            /* By this group, or before: no room is no word for it. */
+            refuse(first, end, rc == -ENOSPC || rc == -EDQUOT ? -EIO : rc, &err);
+            return;
         } else if (alone || next == end) {
             refuse(first, next, rc, &err);
             first = next;

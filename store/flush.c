@@ -115,6 +115,8 @@ void flusher_appended(struct partition *part, const struct mark *at)
         atomic_store_explicit(&part->visible_end, at->offset, memory_order_release);
         if (part->flush.waiters)
             flush_take_waiters(part, 0, &list);
+        if (!part->flush.busy && flush_hurried(part))
+            schedule(fl, part); /* an fsync that waited for this append */
     } else if (!part->flush.busy) {
         schedule(fl, part);
     }

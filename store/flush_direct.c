@@ -142,6 +142,8 @@ void flush_push_direct(struct flusher *fl, struct partition *part)
         fl->direct_head = part;
     fl->direct_tail = part;
     pthread_cond_signal(&fl->direct);
+    if (fl->checkpoint >= 0) /* the direct thread may be waiting for a roll to end */
+        pthread_cond_broadcast(&fl->idle);
 }
 
 static void take_direct(struct flusher *fl)
@@ -241,6 +243,8 @@ static void take_checkpoint(struct flusher *fl, int file, bool *left)
             continue;
         }
         part->flush.checkpointing = true;
+        /* A flush through the journal may run beside this, and be done first. */
+        part->new_names = fl->jobs.job[fl->jobs.count - 1].new_names;
         job_settle(&fl->jobs.job[fl->jobs.count - 1], &part->visible);
     }
 }

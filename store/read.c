@@ -20,6 +20,7 @@ struct view {
     uint64_t end;   /* offset: nothing above it */
     uint64_t count; /* messages below end */
     uint64_t last_ms;
+    bool sealed;
 };
 
 static void visible_mark(struct partition *part, struct mark *m)
@@ -55,60 +56,61 @@ static uint64_t segment_end(const struct partition *part, size_t i, uint64_t vis
 }
 
 /* What a sealed segment holds is read from its .idx once. The segment is used. */
-static int learn_facts(struct partition *part, struct segment *seg, uint64_t end)
+static int learn_facts(struct partition *part, struct view *v)
 {
+    struct segment *seg = v->seg;
     struct idx_entry last = {0};
     uint64_t idx_bytes = 0;
-    uint64_t count;
     int rc = 0;
 
     if (!seg->no_index)
         rc = part->store->io->ops->size(part->store->io, seg->fd[SUFFIX_IDX], &idx_bytes);
-    count = idx_bytes < IDX_HEADER_BYTES ? 0 : (idx_bytes - IDX_HEADER_BYTES) / IDX_ENTRY_BYTES;
-    if (rc == 0 && count > 0)
-        rc = segment_read_entry(seg, count - 1, &last);
+    v->count = idx_bytes < IDX_HEADER_BYTES ? 0 : (idx_bytes - IDX_HEADER_BYTES) / IDX_ENTRY_BYTES;
+    if (rc == 0 && v->count > 0)
+        rc = segment_read_entry(seg, v->count - 1, &last);
     if (rc < 0)
         return rc;
+    v->last_ms = seg->base_time_ms + last.time_ms;
     pthread_mutex_lock(&part->lock);
-    seg->end = end;
-    seg->count = count;
-    seg->last_ms = seg->base_time_ms + last.time_ms;
+    seg->end = v->end;
+    seg->count = v->count;
+    seg->last_ms = v->last_ms;
     seg->facts_known = true;
     pthread_mutex_unlock(&part->lock);
     return 0;
 }
 
+/* What the newest segment shows. A roll since the mark was read sealed all that
+ * the mark covers. */
+static void view_newest(const struct segment *seg, const struct mark *visible, struct view *v)
+{
+    v->end = visible->offset > seg->base ? visible->offset : seg->base;
+    v->count = visible->number > seg->base_number ? visible->number - seg->base_number : 0;
+    v->last_ms = v->count > 0 ? visible->time_ms : seg->base_time_ms;
+}
+
+/* Segment i; lets partition.lock go. What a roll or the renewal of an empty
+ * segment may change is read under it. */
 static int view_of(struct partition *part, size_t i, const struct mark *visible, struct view *v)
 {
     struct segment *seg = part->segments[i];
     bool newest = i + 1 == part->segment_count;
     bool known = newest || seg->facts_known;
-    uint64_t end = segment_end(part, i, visible->offset);
     struct err err;
     int rc = segment_use(seg, &err);
 
+    *v = (struct view){seg, segment_end(part, i, visible->offset), seg->count, seg->last_ms,
+                       !newest};
+    if (rc == 0 && newest)
+        view_newest(seg, visible, v);
     pthread_mutex_unlock(&part->lock);
     if (rc < 0)
         return rc == ERR_TORN ? ERR_DAMAGED : rc;
     if (!known)
-        rc = learn_facts(part, seg, end);
-    if (rc < 0) {
+        rc = learn_facts(part, v);
+    if (rc < 0)
         segment_unuse(seg);
-        return rc;
-    }
-    v->seg = seg;
-    v->end = end;
-    if (newest) {
-        /* A roll since the mark was read sealed all that the mark covers. */
-        v->count = visible->number > seg->base_number ? visible->number - seg->base_number : 0;
-        v->last_ms = v->count > 0 ? visible->time_ms : seg->base_time_ms;
-        if (v->end < seg->base)
-            v->end = seg->base;
-    } else {
-        v->count = seg->count;
-        v->last_ms = seg->last_ms;
-    }
-    return 0;
+    return rc;
 }
 
 /* The segment that holds `offset`. ERR_GONE, ERR_OUT_OF_RANGE. */
@@ -450,7 +452,7 @@ static int stat_of(struct partition *part, const struct view *v, struct segment_
         .visible_bytes = v->end - v->seg->base,
         .disk_bytes = rc == 0 ? file.disk_bytes : v->end - v->seg->base,
         .last_ms = v->last_ms,
-        .sealed = v->seg->sealed,
+        .sealed = v->sealed,
     };
     return 0;
 }
@@ -493,7 +495,7 @@ static int view_held(struct segment *seg, struct view *v)
     if (part->segments[segment_at(part, seg->base)] == seg)
         return view_of(part, segment_at(part, seg->base), &visible, v);
     pthread_mutex_unlock(&part->lock); /* retention removed it; its facts are known */
-    *v = (struct view){segment_get(seg), seg->end, seg->count, seg->last_ms};
+    *v = (struct view){segment_get(seg), seg->end, seg->count, seg->last_ms, true};
     pthread_mutex_lock(&part->store->files_lock);
     seg->uses++;
     pthread_mutex_unlock(&part->store->files_lock);

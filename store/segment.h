@@ -35,7 +35,7 @@ struct segment {
 
     /* store.files_lock */
     unsigned uses;
-    int fd[SUFFIX_COUNT]; /* -1: closed, or no .meta */
+    _Atomic int fd[SUFFIX_COUNT]; /* -1: closed, or no .meta (made while readers look) */
     char *map;
     size_t map_bytes;
     struct segment *idle_next, *idle_prev;

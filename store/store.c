@@ -377,6 +377,8 @@ static int stop_clean(struct store *store, struct err *err)
     parts = all_partitions(store, &n);
     if (!parts)
         return err_set(err, -ENOMEM, "out of memory");
+    while (flush_direct_round(&store->flusher))
+        ; /* what the direct thread did not come to is busy, and could not be claimed */
     rc = flusher_flush_all(store, parts, n, NULL, NULL);
     free(parts);
     if (rc < 0)
