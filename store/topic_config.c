@@ -132,6 +132,36 @@ static int swap_config(struct topic *topic, const struct topic_config *conf)
     return 0;
 }
 
+static int count_name(void *arg, const char *name, enum fileio_kind kind)
+{
+    (void)name;
+    (void)kind;
+    ++*(unsigned *)arg;
+    return 0;
+}
+
+/* Is that directory a partition as it is made: an empty segment, no more? What
+ * else stands there must not be written over. */
+static bool is_new(const struct topic *topic, uint32_t index)
+{
+    static const uint64_t want[] = {[SUFFIX_LOG] = 0, [SUFFIX_IDX] = IDX_HEADER_BYTES};
+    struct fileio *io = topic->store->io;
+    char path[STORE_PATH_MAX];
+    unsigned names = 0;
+
+    path_of_partition(path, topic->name, index);
+    if (io->ops->list(io, path, count_name, &names) < 0 || names != 2)
+        return false;
+    for (int i = SUFFIX_LOG; i <= SUFFIX_IDX; i++) {
+        struct fileio_stat st;
+
+        path_of_segment(path, topic->name, index, 0, (enum suffix)i);
+        if (io->ops->stat(io, path, &st) < 0 || st.size_bytes != want[i])
+            return false;
+    }
+    return true;
+}
+
 /* More partitions, each made under a temporary name and renamed. */
 static int grow(struct topic *topic, uint32_t count, struct err *err)
 {
@@ -149,8 +179,12 @@ static int grow(struct topic *topic, uint32_t count, struct err *err)
             rc = partition_make_files(topic->store, from, err);
         if (rc == 0)
             rc = io->ops->rename(io, from, to);
-        if (rc == -ENOTEMPTY || rc == -EEXIST)
-            rc = 0; /* made by an attempt that failed after this step; it is empty */
+        if ((rc == -ENOTEMPTY || rc == -EEXIST) && is_new(topic, i)) {
+            rc = 0; /* made by an attempt that failed after this step */
+        } else if (rc == -ENOTEMPTY || rc == -EEXIST) {
+            (void)!store_remove_tree(topic->store, from);
+            return err_set(err, -EEXIST, "%s: there is something in it already", to);
+        }
     }
     if (rc == 0)
         rc = io->ops->sync_dir(io, topic->name);
