@@ -204,6 +204,15 @@ static int each_view(struct partition *part, const struct mark *visible,
     }
 }
 
+/* The entries of a sealed segment are not verified before they are used. */
+static int found_at(const struct view *v, uint32_t pos, uint64_t *offset)
+{
+    if (v->seg->base + pos > v->end)
+        return ERR_DAMAGED;
+    *offset = v->seg->base + pos;
+    return 1;
+}
+
 static int number_in(struct view *v, uint64_t want, uint64_t *offset)
 {
     uint32_t pos;
@@ -217,8 +226,7 @@ static int number_in(struct view *v, uint64_t want, uint64_t *offset)
     rc = segment_entry_start(v->seg, want - v->seg->base_number, &pos, &meta);
     if (rc < 0)
         return rc;
-    *offset = v->seg->base + pos;
-    return 1;
+    return found_at(v, pos, offset);
 }
 
 int partition_find_number(struct partition *part, uint64_t number, uint64_t *offset)
@@ -255,8 +263,7 @@ static int time_in(struct view *v, uint64_t want, uint64_t *offset)
         rc = segment_entry_start(v->seg, entry, &pos, &meta);
     if (rc < 0)
         return rc;
-    *offset = v->seg->base + pos;
-    return 1;
+    return found_at(v, pos, offset);
 }
 
 int partition_find_time(struct partition *part, uint64_t time_ms, uint64_t *offset)

@@ -319,13 +319,15 @@ int verify_partition(struct partition *part, struct mark *slot, struct err *err)
     if (rc == 0)
         rc = start_at_slot(&v);
     *slot = kept_mark(&v);
+    partition_set_marks(part, slot); /* until more is known */
     if (rc == 0)
         rc = pass(&v);
     if (rc == 0 && v.kept_log < v.vouched) {
         rc = too_short(&v);
     } else if (rc == 0) {
         rc = v.frozen ? 0 : cut_tail(&v);
-        set_marks(&v);
+        if (rc == 0)
+            set_marks(&v);
     }
     if (rc < 0)
         err_set(err, rc, "%s/%" PRIu32 ": %s", part->topic->name, part->index, err_sentence(rc));

@@ -394,7 +394,7 @@ START_TEST(open_vouched_in_many_records)
     char want[2000] = "";
 
     for (int i = 0; i < 100; i++) {
-        char line[16];
+        char line[24];
 
         snprintf(line, sizeof line, "line-%d\n", i);
         fixture_append(part, line);
