@@ -1,0 +1,396 @@
+/*
+ * store/recover: stores that a start refuses, one test per state: a newer
+ * version's, another program's, copied by hand. What is refused is refused
+ * before anything in it was touched.
+ */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "tests/support/store_fixture.h"
+
+static struct fixture f;
+static struct partition *part;
+
+static void setup(void)
+{
+    fixture_real(&f);
+    fixture_open(&f);
+    part =
+        fixture_topic(&f, "t", "segment.bytes=8192\nset.max.bytes=4096\nmessage.max.bytes=4096\n");
+}
+
+static void teardown(void)
+{
+    fixture_end(&f);
+}
+
+/* Something in each kind of file, and left-overs that a sweep would remove. */
+static void leave(void)
+{
+    fixture_append_bytes(part, 3999, 'a');
+    fixture_append_bytes(part, 3999, 'b');
+    fixture_append_bytes(part, 299, 'c');
+    fixture_append_key(part, "key", "d");
+    ck_assert_int_eq(fixture_flush(&f, part), 0);
+    fixture_kill(&f);
+    dir_make(&f, ".new.x");
+    file_write(&f, ".format.tmp", "x", 1);
+}
+
+static void expect_refused(int code, const char *says)
+{
+    char *tree = tree_text(&f);
+    int rc = fixture_try_open(&f);
+
+    ck_assert_int_eq(rc, code);
+    ck_assert_ptr_null(f.store);
+    ck_assert_msg(strstr(f.err.text, says) != NULL, "%s", f.err.text);
+    tree_unchanged(&f, tree);
+}
+
+static void expect_fine(void)
+{
+    fixture_open(&f);
+    part = fixture_part(&f, "t", 0);
+    ck_assert(!partition_failed(part));
+    ck_assert_uint_eq(partition_visible_end(part), 8302);
+    ck_assert_uint_eq(fixture_append(part, "more\n"), 8302);
+    ck_assert_int_eq(fixture_flush(&f, part), 0);
+}
+
+#define LAST "t/0/00000000000000008000"
+
+/* -- a newer version's -- */
+
+START_TEST(open_format_of_a_newer_version)
+{
+    size_t len;
+    char *text;
+
+    leave();
+    text = file_read(&f, ".format", &len);
+    text[8] = '2';
+    file_write(&f, ".format", text, len);
+    free(text);
+    expect_refused(ERR_NEWER_FORMAT, ".format: version 2");
+}
+END_TEST
+
+static const char *const unknown_names[] = {
+    "t/0/00000000000000000000.timeidx", "t/0/00000000000000008000.prod",
+    "t/0/00000000000000000001.x",       "t/0/00000000000000000000.log.gz",
+    "t/0/99999999999999999.log",
+};
+
+START_TEST(open_unknown_suffix_of_a_20_digit_name)
+{
+    leave();
+    file_write(&f, unknown_names[_i], "?", 1);
+    if (_i < 4)
+        expect_refused(ERR_NEWER_FORMAT, unknown_names[_i]);
+    else
+        expect_fine(); /* 17 digits: not ours */
+}
+END_TEST
+
+static void write_header(const char *path, uint16_t version, uint32_t flags)
+{
+    uint8_t header[IDX_HEADER_BYTES];
+    size_t len;
+    char *idx = file_read(&f, path, &len);
+
+    memcpy(header, idx, sizeof header);
+    free(idx);
+    put_le16(header + 6, version);
+    put_le32(header + 32, flags);
+    put_le32(header + 36, crc32c_extend(0, header, 36));
+    file_write_at(&f, path, 0, header, 40);
+}
+
+START_TEST(open_idx_header_of_a_newer_version_in_a_sealed_segment)
+{
+    leave();
+    write_header(SEG0_IDX, 2, 0);
+    expect_refused(ERR_NEWER_FORMAT, SEG0_IDX);
+}
+END_TEST
+
+START_TEST(open_idx_header_of_a_newer_version_in_the_last_segment)
+{
+    leave();
+    write_header(LAST ".idx", 2, 0);
+    expect_refused(ERR_NEWER_FORMAT, LAST ".idx");
+}
+END_TEST
+
+START_TEST(open_idx_header_with_an_unknown_flag)
+{
+    leave();
+    write_header(LAST ".idx", 1, 2);
+    expect_refused(ERR_NEWER_FORMAT, LAST ".idx");
+}
+END_TEST
+
+static void newer_journal(int i)
+{
+    uint8_t header[JOURNAL_HEADER_BYTES];
+    const char *name = i ? ".journal.1" : ".journal.0";
+    size_t len;
+    char *journal = file_read(&f, name, &len);
+
+    memcpy(header, journal, sizeof header);
+    free(journal);
+    put_le16(header + 6, 2);
+    put_le32(header + 24, crc32c_extend(0, header, 24));
+    file_write_at(&f, name, 0, header, sizeof header);
+}
+
+START_TEST(open_journal_of_a_newer_version)
+{
+    leave();
+    newer_journal(_i);
+    expect_refused(ERR_NEWER_FORMAT, _i ? ".journal.1" : ".journal.0");
+}
+END_TEST
+
+/* Not even the journal file that is missing is made. */
+START_TEST(open_second_journal_newer_and_the_first_missing)
+{
+    leave();
+    newer_journal(1);
+    file_remove(&f, ".journal.0");
+    expect_refused(ERR_NEWER_FORMAT, ".journal.1");
+}
+END_TEST
+
+START_TEST(open_journal_of_a_newer_version_after_a_clean_stop)
+{
+    fixture_append(part, "one\n");
+    fixture_close(&f);
+    newer_journal(1);
+    file_remove(&f, ".journal.0");
+    expect_refused(ERR_NEWER_FORMAT, ".journal.1");
+}
+END_TEST
+
+START_TEST(open_config_with_a_setting_it_does_not_know)
+{
+    leave();
+    file_append(&f, "t/.config", "compression=zstd\n", 17);
+    expect_refused(-EINVAL, "t/.config line ");
+}
+END_TEST
+
+START_TEST(open_config_that_is_none)
+{
+    leave();
+    file_write(&f, "t/.config", "hello\n", 6);
+    expect_refused(ERR_DAMAGED, "t/.config");
+}
+END_TEST
+
+START_TEST(open_config_missing)
+{
+    leave();
+    file_remove(&f, "t/.config");
+    expect_refused(-ENOENT, "t/.config");
+}
+END_TEST
+
+/* -- not a store, or somebody else's -- */
+
+START_TEST(open_directory_with_other_things_in_it)
+{
+    fixture_kill(&f);
+    fixture_end(&f);
+    fixture_real(&f);
+    file_write(&f, "thesis.tex", "important", 9);
+    expect_refused(ERR_NOT_A_STORE, "thesis.tex");
+    ck_assert(!file_exists(&f, ".lock"));
+}
+END_TEST
+
+START_TEST(open_format_that_is_none)
+{
+    leave();
+    file_write(&f, ".format", "something else\n", 15);
+    expect_refused(ERR_NOT_A_STORE, ".format");
+}
+END_TEST
+
+START_TEST(open_format_empty)
+{
+    leave();
+    file_cut(&f, ".format", 0);
+    expect_refused(ERR_NOT_A_STORE, ".format");
+}
+END_TEST
+
+START_TEST(open_format_cut_short)
+{
+    leave();
+    file_cut(&f, ".format", 60);
+    expect_refused(ERR_DAMAGED, ".format");
+}
+END_TEST
+
+START_TEST(open_store_of_another_broker)
+{
+    leave();
+    f.options.broker = 7;
+    expect_refused(-EINVAL, "--broker 1");
+}
+END_TEST
+
+START_TEST(open_locked_store)
+{
+    struct store *first = f.store;
+    struct fileio *io = f.io;
+    char *tree;
+    size_t len;
+    char *lock = file_read(&f, ".lock", &len);
+
+    fixture_append(part, "one\n");
+    tree = tree_text(&f);
+    ck_assert_int_eq(fileio_open(&f.options.io, f.dir, &f.err), 0);
+    f.store = NULL;
+    ck_assert_int_eq(fixture_try_open(&f), ERR_LOCKED);
+    ck_assert_ptr_nonnull(strstr(f.err.text, "locked by process "));
+    tree_unchanged(&f, tree);
+    fileio_release(f.options.io);
+    f.options.io = io;
+    f.store = first;
+    tree = file_read(&f, ".lock", &len);
+    ck_assert_str_eq(tree, lock); /* tree_text() leaves it out */
+    free(tree);
+    free(lock);
+    fixture_append(part, "two\n");
+}
+END_TEST
+
+/* -- links, directories and strangers among our names -- */
+
+START_TEST(open_symlink_in_place_of_a_file)
+{
+    static const char *const names[] = {SEG0_LOG, SEG0_IDX, LAST ".log", LAST ".idx"};
+    char from[600];
+    char to[600];
+
+    leave();
+    snprintf(from, sizeof from, "%s/%s", f.dir, names[_i]);
+    snprintf(to, sizeof to, "%s/elsewhere", f.dir);
+    ck_assert_int_eq(rename(from, to), 0);
+    ck_assert_int_eq(symlink("../../elsewhere", from), 0);
+    expect_refused(ERR_DAMAGED, names[_i]);
+}
+END_TEST
+
+START_TEST(open_symlink_in_place_of_a_partition)
+{
+    char from[600];
+    char to[600];
+
+    leave();
+    snprintf(from, sizeof from, "%s/t/0", f.dir);
+    snprintf(to, sizeof to, "%s/elsewhere", f.dir);
+    ck_assert_int_eq(rename(from, to), 0);
+    ck_assert_int_eq(symlink("../elsewhere", from), 0);
+    expect_refused(-ELOOP, "t/0");
+}
+END_TEST
+
+START_TEST(open_directory_in_place_of_a_file)
+{
+    leave();
+    dir_make(&f, "t/0/00000000000000009999.log");
+    expect_refused(ERR_DAMAGED, "00000000000000009999.log");
+}
+END_TEST
+
+/* -- topics copied by hand -- */
+
+static void copy_topic(const char *to, const char *number)
+{
+    char command[900];
+
+    snprintf(command, sizeof command,
+             "cp -r '%s/t' '%s/%s' && sed -i 's/^number=.*/number=%s/' '%s/%s/.config'", f.dir,
+             f.dir, to, number, f.dir, to);
+    ck_assert_int_eq(system(command), 0);
+}
+
+START_TEST(open_topic_directory_copied_by_hand)
+{
+    leave();
+    copy_topic("copy", "16");
+    expect_refused(ERR_DAMAGED, "/.config: its number 16");
+}
+END_TEST
+
+/* From another store, whose numbers went further: some day this store would
+ * give the number to another topic. */
+START_TEST(open_topic_directory_from_another_store)
+{
+    leave();
+    copy_topic("copy", "5000");
+    expect_refused(ERR_DAMAGED, "copy/.config: its number 5000");
+}
+END_TEST
+
+START_TEST(open_topic_with_a_number_that_is_kept_for_the_program)
+{
+    leave();
+    copy_topic("copy", "15");
+    expect_refused(ERR_DAMAGED, "copy/.config: its number 15");
+}
+END_TEST
+
+static void add_refused(TCase *tc)
+{
+    tcase_add_test(tc, open_format_of_a_newer_version);
+    tcase_add_loop_test(tc, open_unknown_suffix_of_a_20_digit_name, 0, 5);
+    tcase_add_test(tc, open_idx_header_of_a_newer_version_in_a_sealed_segment);
+    tcase_add_test(tc, open_idx_header_of_a_newer_version_in_the_last_segment);
+    tcase_add_test(tc, open_idx_header_with_an_unknown_flag);
+    tcase_add_loop_test(tc, open_journal_of_a_newer_version, 0, 2);
+    tcase_add_test(tc, open_second_journal_newer_and_the_first_missing);
+    tcase_add_test(tc, open_journal_of_a_newer_version_after_a_clean_stop);
+    tcase_add_test(tc, open_config_with_a_setting_it_does_not_know);
+    tcase_add_test(tc, open_config_that_is_none);
+    tcase_add_test(tc, open_config_missing);
+    tcase_add_test(tc, open_directory_with_other_things_in_it);
+    tcase_add_test(tc, open_format_that_is_none);
+    tcase_add_test(tc, open_format_empty);
+    tcase_add_test(tc, open_format_cut_short);
+    tcase_add_test(tc, open_store_of_another_broker);
+    tcase_add_test(tc, open_locked_store);
+    tcase_add_loop_test(tc, open_symlink_in_place_of_a_file, 0, 4);
+    tcase_add_test(tc, open_symlink_in_place_of_a_partition);
+    tcase_add_test(tc, open_directory_in_place_of_a_file);
+    tcase_add_test(tc, open_topic_directory_copied_by_hand);
+    tcase_add_test(tc, open_topic_directory_from_another_store);
+    tcase_add_test(tc, open_topic_with_a_number_that_is_kept_for_the_program);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("recover_refused");
+    TCase *tc = tcase_create("recover_refused");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    suite_add_tcase(suite, tc);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 30);
+    add_refused(tc);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}
