@@ -7,6 +7,7 @@
 
 #define BUCKETS     1024 /* of hubs; a power of two */
 #define THREADS_MAX 16
+#define AT_ONCE_MAX 4 /* so many waits are told by the thread that raised the end */
 
 /* The watch of one partition for one hub. */
 struct hub_watch {
@@ -74,6 +75,11 @@ static void make_ready(struct streams *s, struct stream_wait *w, int rc)
     w->next = NULL;
     *(s->ready_tail ? &s->ready_tail->next : &s->ready_head) = w;
     s->ready_tail = w;
+}
+
+static void make_ready_for_threads(struct streams *s, struct stream_wait *w, int rc)
+{
+    make_ready(s, w, rc);
     pthread_cond_signal(&s->work);
 }
 
@@ -176,21 +182,6 @@ static int hub_failed(const struct stream_hub *hub)
     return hub->count ? hub->watches[0]->rc : 0;
 }
 
-/* Store thread, maybe from within hub_arm(); no lock held. */
-static void watch_fired(struct waiter *waiter, int rc)
-{
-    struct hub_watch *watch = (struct hub_watch *)waiter;
-    struct streams *s = watch->hub->streams;
-
-    pthread_mutex_lock(&s->lock);
-    watch->armed = false;
-    watch->rc = rc;
-    hub_fire(watch->hub);
-    if (s->stopping)
-        pthread_cond_broadcast(&s->change);
-    pthread_mutex_unlock(&s->lock);
-}
-
 static bool hub_armed(const struct stream_hub *hub)
 {
     for (uint32_t i = 0; i < hub->count; i++)
@@ -220,14 +211,19 @@ static void hub_arm(struct stream_hub *hub)
     hub->pins--;
 }
 
-/* Readies those whose wait is over. */
+/* Readies those whose wait is over. The thread that looks tells them, so the
+ * others are called only where there is more than one. */
 static void hub_look(struct stream_hub *hub, bool all, int rc)
 {
+    struct streams *s = hub->streams;
+
     for (struct stream_wait *w = hub->head, *next; w; w = next) {
         next = w->next;
         if (all || w->check(w)) {
             hub_remove(hub, w);
-            make_ready(hub->streams, w, all ? rc : 0);
+            make_ready(s, w, all ? rc : 0);
+            if (s->ready_head != w)
+                pthread_cond_signal(&s->work);
         }
     }
 }
@@ -250,6 +246,61 @@ static void hub_serve(struct stream_hub *hub)
     hub->pins--;
 }
 
+/* Tells the first of those who are ready; the lock is let go meanwhile. */
+static void tell_one(struct streams *s)
+{
+    struct stream_wait *w = s->ready_head;
+    int rc = w->rc;
+
+    s->ready_head = w->next;
+    if (!s->ready_head)
+        s->ready_tail = NULL;
+    s->telling++;
+    pthread_mutex_unlock(&s->lock);
+    w->ready(w, rc);
+    pthread_mutex_lock(&s->lock);
+    s->telling--;
+    if (s->stopping)
+        pthread_cond_broadcast(&s->change);
+}
+
+/* Few wait, and no thread has anything to do with them: waking one would take
+ * longer than telling them. */
+static bool few_wait(const struct stream_hub *hub)
+{
+    const struct streams *s = hub->streams;
+    const struct stream_wait *w = hub->head;
+
+    for (unsigned n = 0; w && n < AT_ONCE_MAX; n++)
+        w = w->next;
+    return !w && !s->stopping && !s->fired_head && !s->ready_head && hub->pins == 0;
+}
+
+/* Store thread, maybe from within hub_arm(); no lock held. Where nobody waits
+ * just now there is nothing to do: who comes next arms the watch again. */
+static void watch_fired(struct waiter *waiter, int rc)
+{
+    struct hub_watch *watch = (struct hub_watch *)waiter;
+    struct stream_hub *hub = watch->hub;
+    struct streams *s = hub->streams;
+
+    pthread_mutex_lock(&s->lock);
+    watch->armed = false;
+    watch->rc = rc;
+    if (hub->head && few_wait(hub)) {
+        hub_serve(hub);
+        for (unsigned n = 0; s->ready_head && n < AT_ONCE_MAX; n++)
+            tell_one(s);
+        if (s->ready_head)
+            pthread_cond_signal(&s->work);
+    } else if (hub->head || s->stopping) {
+        hub_fire(hub);
+    }
+    if (s->stopping)
+        pthread_cond_broadcast(&s->change);
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* -- the threads -- */
 
 static void *stream_thread(void *arg)
@@ -269,19 +320,7 @@ static void *stream_thread(void *arg)
             if (s->stopping)
                 pthread_cond_broadcast(&s->change);
         } else if (s->ready_head) {
-            struct stream_wait *w = s->ready_head;
-            int rc = w->rc;
-
-            s->ready_head = w->next;
-            if (!s->ready_head)
-                s->ready_tail = NULL;
-            s->telling++;
-            pthread_mutex_unlock(&s->lock);
-            w->ready(w, rc);
-            pthread_mutex_lock(&s->lock);
-            s->telling--;
-            if (s->stopping)
-                pthread_cond_broadcast(&s->change);
+            tell_one(s);
         } else if (s->ending) {
             break;
         } else {
@@ -351,7 +390,7 @@ bool streams_wait(struct streams *s, struct stream_wait *w, struct topic *topic,
         }
     }
     if (rc < 0)
-        make_ready(s, w, rc);
+        make_ready_for_threads(s, w, rc);
     else if (!there)
         hub_add(hub, w);
     pthread_mutex_unlock(&s->lock);
@@ -364,7 +403,7 @@ void stream_interrupt(struct stream_wait *w)
     w->interrupted = true;
     if (w->state == STREAM_WAITING) {
         hub_remove(w->hub, w);
-        make_ready(w->streams, w, -EINTR);
+        make_ready_for_threads(w->streams, w, -EINTR);
     }
     pthread_mutex_unlock(&w->streams->lock);
 }

@@ -7,7 +7,9 @@
  * a hub has one watch per partition in the store, however many wait. When a
  * watch fires, a hub's waits are asked what each wants (check), and those that
  * have it are handed to two or three threads of this module that call
- * `ready`. No FUSE in here: fs/ops_stream answers the requests.
+ * `ready`; where few wait, the thread that raised the visible end does so itself,
+ * which costs it less than waking another. No FUSE in here: fs/ops_stream answers
+ * the requests.
  *
  *     streams_wait()          check true           a stream thread
  *     --------------> waiting ----------> ready --------------------> ready(w, 0)
@@ -15,8 +17,7 @@
  *                        +-- stream_interrupt, streams_stop, partition failed
  *
  * Locks: streams.lock, a leaf but for what check() takes. `ready` is called
- * with no lock held. Store callbacks take streams.lock for a few instructions
- * only.
+ * with no lock held.
  */
 #ifndef FS_STREAM_H
 #define FS_STREAM_H
@@ -34,7 +35,7 @@ struct stream_wait {
     /* True if what it waits for is there. Called with streams.lock held: no
      * blocking, no call back into this module. */
     bool (*check)(struct stream_wait *w);
-    /* Called once, from a stream thread. rc: 0; -EINTR; -EIO (the partition
+    /* Called once, from a stream thread or a store's. rc: 0; -EINTR; -EIO (the partition
      * failed); ERR_STOPPING; -ENOMEM. The memory is the caller's again. */
     void (*ready)(struct stream_wait *w, int rc);
 
