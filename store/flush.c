@@ -16,7 +16,8 @@
 #include "base/diag.h"
 #include "store/inside.h"
 
-#define BULK_BYTES ((uint64_t)8 << 20) /* so much is due at once: direct flushes go in such steps */
+#define CHECKPOINT_WAIT_US ((uint64_t)5000000)
+#define BULK_BYTES         ((uint64_t)8 << 20) /* so much is due at once: direct flushes go in such steps */
 
 /* -- the heap (flusher.lock) -- */
 
@@ -315,6 +316,33 @@ void flusher_unclaim(struct partition *part)
     pthread_mutex_unlock(&fl->lock);
 }
 
+/* -- too many open files -- */
+
+void flusher_want_checkpoint(struct flusher *fl)
+{
+    pthread_mutex_lock(&fl->lock);
+    fl->store->journal.want_turn = true;
+    pthread_cond_signal(&fl->due);
+    pthread_mutex_unlock(&fl->lock);
+}
+
+bool flusher_wait_for_checkpoint(struct flusher *fl)
+{
+    uint64_t until_us = clock_mono_us() + CHECKPOINT_WAIT_US;
+    struct timespec ts = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
+    uint64_t before;
+    int rc = 0;
+
+    flusher_want_checkpoint(fl);
+    pthread_mutex_lock(&fl->lock);
+    before = fl->checkpoints;
+    while (fl->threads > 0 && !fl->stop && fl->checkpoints == before && rc == 0)
+        rc = pthread_cond_timedwait(&fl->idle, &fl->lock, &ts);
+    rc = fl->checkpoints != before;
+    pthread_mutex_unlock(&fl->lock);
+    return rc != 0;
+}
+
 /* -- threads -- */
 
 static void wait_until_due(struct flusher *fl, uint64_t due_us)
@@ -335,13 +363,17 @@ static void *flush_thread(void *arg)
     while (!fl->stop) {
         uint64_t due_us = fl->heap_count > 0 ? fl->heap[0]->flush.due_us : NOT_DUE;
 
-        if (due_us > clock_mono_us()) {
+        if (due_us > clock_mono_us() && journal_may_turn(&fl->store->journal)) {
+            pthread_mutex_unlock(&fl->lock);
+            (void)journal_ready(&fl->store->journal, JOURNAL_RECORD_BYTES);
+            pthread_mutex_lock(&fl->lock);
+        } else if (due_us > clock_mono_us()) {
             wait_until_due(fl, due_us);
-            continue;
+        } else {
+            pthread_mutex_unlock(&fl->lock);
+            journal_round(fl, clock_mono_us());
+            pthread_mutex_lock(&fl->lock);
         }
-        pthread_mutex_unlock(&fl->lock);
-        journal_round(fl, clock_mono_us());
-        pthread_mutex_lock(&fl->lock);
     }
     pthread_mutex_unlock(&fl->lock);
     return NULL;

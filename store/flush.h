@@ -82,7 +82,7 @@ struct flusher {
     struct partition *direct_head, *direct_tail;
     struct waiter *notice_head, *notice_tail; /* completed, not told yet */
     bool stop;
-    bool refuse;      /* waits end with ERR_STOPPING */
+    bool refuse;              /* waits end with ERR_STOPPING */
     _Atomic unsigned threads; /* running */
     pthread_t thread[3];
     int checkpoint; /* the journal file whose turn has ended and is still needed, or -1 */
@@ -111,6 +111,12 @@ int flusher_flush_claimed(struct partition *part, struct err *err) MUST_CHECK;
  * settled what is flushed. -EIO: one has failed. */
 int flusher_flush_all(struct store *store, struct partition **parts, size_t n,
                       void (*claimed)(void *arg), void *arg) MUST_CHECK;
+
+/* Too many files are open: has the journal's turn end, so that its checkpoint
+ * lets go of those that only the journal has on disk. */
+void flusher_want_checkpoint(struct flusher *fl);
+/* The same, and waits for a checkpoint; false: none came within 5 s. */
+bool flusher_wait_for_checkpoint(struct flusher *fl);
 
 /* Completes everything that waits on the partition: it has failed. */
 void flusher_fail_waiters(struct partition *part, int rc);

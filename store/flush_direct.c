@@ -290,6 +290,8 @@ static void end_checkpoint(struct flusher *fl, int file)
         jf->part_count = 0;
         jf->free = true;
         fl->checkpoints++;
+        pthread_cond_signal(&fl->due); /* the next turn may be wanted already */
+        pthread_cond_broadcast(&fl->idle);
     }
     pthread_mutex_unlock(&fl->lock);
     if (stuck)

@@ -127,6 +127,7 @@ struct store {
     struct segment *idle_head, *idle_tail; /* unused but open, longest unused first */
     unsigned idle_count, idle_max;
     _Atomic unsigned open_segments;
+    unsigned open_segments_high; /* above this the journal's turn ends, so that files can close */
 
     pthread_mutex_t clean_lock;
     _Atomic bool clean; /* .clean is there and believed: unlink before the first write */

@@ -160,18 +160,25 @@ static bool turn(struct journal *j)
     return can;
 }
 
+bool journal_may_turn(const struct journal *j)
+{
+    return j->want_turn && !j->dead && j->file[1 - j->current].free &&
+           j->file[j->current].part_count > 0;
+}
+
 bool journal_ready(struct journal *j, size_t bytes)
 {
     struct journal_file *jf = &j->file[j->current];
     uint64_t need = blocks(bytes);
     bool full = jf->pos + need > j->file_max;
+    bool old = jf->pos >= TURN_MIN_BYTES && clock_mono_us() - jf->begun_us > TURN_AGE_US;
 
     if (j->dead || JOURNAL_BLOCK + need > j->file_max)
         return false;
     if (full)
         return turn(j);
-    if (jf->pos >= TURN_MIN_BYTES && clock_mono_us() - jf->begun_us > TURN_AGE_US)
-        turn(j);
+    if ((old || j->want_turn) && turn(j))
+        j->want_turn = false;
     return true;
 }
 

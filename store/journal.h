@@ -54,6 +54,7 @@ struct journal {
     _Atomic bool dead; /* given up until the next start */
     struct buf record; /* being built */
     uint32_t record_parts;
+    _Atomic bool want_turn; /* a checkpoint is wanted soon: too many files are open */
     _Atomic uint64_t turns;
 };
 
@@ -70,6 +71,9 @@ void journal_begin(struct journal *j, int file, uint64_t sequence);
 
 /* Can a record be written at all now? Turns to the other file where it must. */
 bool journal_ready(struct journal *j, size_t bytes);
+
+/* Is a turn wanted, and would it end anything? flusher.lock held. */
+bool journal_may_turn(const struct journal *j);
 
 /* Builds a record: start, add parts, write. A part is the bytes between two
  * marks of the partition's newest segment; each message is checked against its

@@ -141,6 +141,7 @@ int partition_add_damage(struct partition *part, uint64_t offset, uint64_t end, 
 
 int partition_pin(struct partition *part, struct err *err)
 {
+    bool crowded = false;
     int rc = 0;
 
     pthread_mutex_lock(&part->lock);
@@ -152,9 +153,12 @@ int partition_pin(struct partition *part, struct err *err)
                          part->topic->name, part->index);
         }
         part->pinned = rc == 0;
+        crowded = part->store->open_segments > part->store->open_segments_high;
     }
     part->appending = rc == 0;
     pthread_mutex_unlock(&part->lock);
+    if (crowded)
+        flusher_want_checkpoint(&part->store->flusher);
     return rc;
 }
 

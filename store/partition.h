@@ -37,7 +37,8 @@ struct topic;
  *
  * -ENOSPC, -EDQUOT: nothing was appended, the partition goes on.
  * -EMSGSIZE: a message or the set is over its limit. -EINVAL: a value with a
- * newline and values=lines. -EIO: this append failed and could not be undone.
+ * newline and values=lines. -EIO: this append failed; it was undone, or the
+ * partition has failed with it and a start may find the set whole.
  * ERR_FAILED: the partition had failed before. ERR_STOPPING.
  */
 int partition_append(struct partition *part, struct set *set, uint64_t *offset,

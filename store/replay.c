@@ -228,7 +228,9 @@ static int apply_part(struct replay *rp, const struct journal_part *p, const uin
                        p->segment_base);
         return 0;
     }
-    if (!seg->sealed && end > part->vouched)
+    if (seg->sealed)
+        return 0; /* flushed direct before its successor was made: all of it is there */
+    if (end > part->vouched)
         part->vouched = end;
     rc = segment_use(seg, &err);
     used = rc == 0;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/diag.h"
@@ -191,6 +192,19 @@ int store_unclean(struct store *store, struct err *err)
 
 /* -- opening -- */
 
+/* Descriptors: a segment has up to three, and others of the process need some. */
+static void set_file_budget(struct store *store)
+{
+    struct rlimit limit = {0};
+    uint64_t segments;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > UINT32_MAX)
+        limit.rlim_cur = UINT32_MAX;
+    segments = limit.rlim_cur / 3;
+    store->open_segments_high = (unsigned)(segments - segments / 4);
+    store->idle_max = segments / 4 < IDLE_SEGMENTS ? (unsigned)(segments / 4) : IDLE_SEGMENTS;
+}
+
 static void set_options(struct store *store, const struct store_options *options)
 {
     static const struct topic_config none;
@@ -207,7 +221,7 @@ static void set_options(struct store *store, const struct store_options *options
         o->topic_default = topic_config_default;
     store->io = options->io;
     store->rng = options->random_seed;
-    store->idle_max = IDLE_SEGMENTS;
+    set_file_budget(store);
     store->lock_fd = store->root_fd = -1;
 }
 
@@ -384,6 +398,7 @@ static int stop_clean(struct store *store, struct err *err)
     if (rc < 0)
         return err_set(err, rc, "a partition could not be flushed; the next start recovers");
     end_journal(store);
+    segments_close_idle(store, 0); /* .clean needs a descriptor */
     return clean_write(store, err);
 }
 
