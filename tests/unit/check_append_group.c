@@ -433,6 +433,31 @@ START_TEST(watchers_are_told_or_cancelled_never_both)
 }
 END_TEST
 
+/* More than the flusher tells itself: the notifier tells the rest. */
+START_TEST(waiters_in_bulk)
+{
+    static struct waiting w[2000];
+
+    start();
+    fixture_append(part, "one\n");
+    for (int i = 0; i < 2000; i++) {
+        waiting_init(&w[i]);
+        partition_watch(part, (uint64_t)(i % 2 ? 4 : 8), &w[i].w);
+    }
+    ck_assert_int_eq(fixture_flush(&f, part), 0);
+    for (int i = 1; i < 2000; i += 2)
+        ck_assert_int_eq(waiting_for(&w[i]), 0);
+    if (_i) { /* the others: by the next flush, or by the stop */
+        fixture_append(part, "two\n");
+        ck_assert_int_eq(fixture_flush(&f, part), 0);
+    } else {
+        store_stop_waiting(f.store);
+    }
+    for (int i = 0; i < 2000; i += 2)
+        ck_assert_int_eq(waiting_for(&w[i]), _i ? 0 : ERR_STOPPING);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("append_group");
@@ -451,6 +476,7 @@ int main(void)
     tcase_add_test(tc, close_right_after_bulk);
     tcase_add_test(tc, stop_waiting_under_load);
     tcase_add_test(tc, turns_rolls_and_switches_at_once);
+    tcase_add_loop_test(tc, waiters_in_bulk, 0, 2);
     tcase_add_test(tc, watchers_are_told_or_cancelled_never_both);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

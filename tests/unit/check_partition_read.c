@@ -114,6 +114,23 @@ START_TEST(time_and_offset_agree)
 }
 END_TEST
 
+START_TEST(time_of_a_message)
+{
+    uint64_t time_ms = 77;
+
+    ck_assert_int_eq(partition_time_of(part, 0, &time_ms), ERR_OUT_OF_RANGE);
+    fill();
+    for (uint64_t i = 0; i < 30; i++) {
+        ck_assert_int_eq(partition_time_of(part, i * 1000, &time_ms), 0);
+        ck_assert_uint_eq(time_ms, 1000000 + i * 1000);
+    }
+    time_ms = 77;
+    ck_assert_int_eq(partition_time_of(part, 30000, &time_ms), ERR_OUT_OF_RANGE);
+    ck_assert_int_eq(partition_time_of(part, 30001, &time_ms), ERR_OUT_OF_RANGE);
+    ck_assert_uint_eq(time_ms, 77);
+}
+END_TEST
+
 START_TEST(find_in_an_empty_partition)
 {
     uint64_t offset = 77;
@@ -313,6 +330,7 @@ static void add_read(TCase *tc)
     tcase_add_test(tc, find_stops_at_the_visible_end);
     tcase_add_test(tc, number_and_offset_agree);
     tcase_add_test(tc, time_and_offset_agree);
+    tcase_add_test(tc, time_of_a_message);
     tcase_add_test(tc, find_in_an_empty_partition);
     tcase_add_test(tc, find_survives_restart_and_recovery);
     tcase_add_test(tc, range_ends_with_its_segment_and_the_visible_end);

@@ -1,0 +1,233 @@
+/*
+ * The store where malloc fails, each call once: no crash, no leak of a lock, no
+ * success that was none. The program has a malloc of its own; the sanitizers
+ * bring theirs, so under them it has only the first test.
+ */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/store_fixture.h"
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define FAILING_MALLOC 1
+#endif
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#undef FAILING_MALLOC
+#endif
+#endif
+
+static uint64_t fail_at; /* this call, counted down; 0 = none */
+static bool failed;
+
+#ifdef FAILING_MALLOC
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *old, size_t n);
+
+static bool fails_now(void)
+{
+    if (fail_at == 0 || --fail_at > 0)
+        return false;
+    failed = true;
+    return true;
+}
+
+void *malloc(size_t n)
+{
+    return fails_now() ? NULL : __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t size)
+{
+    return fails_now() ? NULL : __libc_calloc(n, size);
+}
+
+void *realloc(void *old, size_t n)
+{
+    return fails_now() ? NULL : __libc_realloc(old, n);
+}
+#endif
+
+static struct fixture f;
+static char promised[4096]; /* what t/0 must hold: flushed, and said so */
+
+static struct partition *part_of(const char *name, uint32_t index)
+{
+    struct topic *topic = store_topic_find(f.store, name);
+    struct partition *part = topic ? topic_partition(topic, index) : NULL;
+
+    if (topic)
+        topic_put(topic); /* the store holds it */
+    return part;
+}
+
+struct told {
+    struct waiter w;
+    bool told;
+    int rc;
+};
+
+static void tell(struct waiter *w, int rc)
+{
+    struct told *t = (struct told *)w;
+
+    t->told = true;
+    t->rc = rc;
+}
+
+/* Appends a line, keyed or not, and waits for it. */
+static void append(struct partition *part, const char *line, bool key)
+{
+    struct message m = {
+        .value = line, .value_len = (uint32_t)strlen(line) - 1, .key = "k", .key_len = key};
+    struct told t = {.w = {.done = tell}};
+    struct set set;
+    uint64_t offset;
+    int rc;
+
+    set_init(&set);
+    m.key = key ? "k" : NULL;
+    rc = set_add_message(&set, &m);
+    if (rc == 0)
+        rc = partition_append(part, &set, &offset, NULL);
+    set_release(&set);
+    if (rc < 0)
+        return;
+    partition_wait(part, partition_end(part), WAIT_VISIBLE, &t.w);
+    for (int i = 0; i < 20 && !t.told; i++)
+        store_work(f.store, false);
+    if (!t.told)
+        partition_cancel(part, &t.w);
+    if (t.told && t.rc == 0)
+        strcat(promised, line);
+}
+
+/* A bit of everything; any of it may fail. */
+static void use_store(void)
+{
+    struct topic_config conf = topic_config_default;
+    struct partition *part;
+    struct topic *topic;
+    struct buf text = {0};
+    struct range r;
+    char line[64];
+
+    conf.segment_bytes = 8192;
+    conf.set_max_bytes = conf.message_max_bytes = 4096;
+    if (store_open(&f.store, &f.options, NULL) < 0)
+        return;
+    (void)!store_topic_create(f.store, "t", &conf, NULL, NULL);
+    part = part_of("t", 0);
+    for (int i = 0; part && i < 2; i++) {
+        snprintf(line, sizeof line, "line %zu\n", strlen(promised));
+        append(part, line, i);
+    }
+    topic = store_topic_find(f.store, "t");
+    if (topic) {
+        (void)!topic_configure(topic, "partitions=3\n", 13, NULL);
+        (void)!topic_configure(topic, "flush.ms=1\n", 11, NULL);
+        (void)!topic_config_text(topic, &text);
+        topic_put(topic);
+    }
+    (void)!store_topic_create(f.store, "gone", &conf, NULL, NULL);
+    (void)!store_topic_remove(f.store, "gone", NULL);
+    (void)!store_status(f.store, &text);
+    buf_release(&text);
+    if (part && partition_range(part, 0, 100, &r) == 0)
+        range_release(&r);
+}
+
+static void expect_promised(void)
+{
+    struct partition *part;
+    char *text;
+
+    fixture_open(&f);
+    part = part_of("t", 0);
+    ck_assert(part || !*promised);
+    if (part) {
+        text = fixture_text(&f, part);
+        ck_assert_msg(strstr(text ? text : "", promised) != NULL, "%s in %s", promised, text);
+        free(text);
+    }
+    fixture_kill(&f);
+}
+
+static void prepare(void)
+{
+    if (f.dir[0])
+        fixture_end(&f);
+    fixture_real(&f);
+    *promised = '\0';
+}
+
+static void sweep(int state)
+{
+    for (uint64_t nth = 1;; nth++) {
+        prepare();
+        if (state > 0) {
+            use_store();
+            if (state == 1)
+                fixture_kill(&f);
+            else
+                fixture_close(&f);
+        }
+        failed = false;
+        fail_at = nth;
+        use_store();
+        if (f.store && nth % 2)
+            (void)!store_close(f.store, NULL);
+        else if (f.store)
+            store_abandon(f.store);
+        fail_at = 0;
+        f.store = NULL;
+        expect_promised();
+        if (!failed) {
+            ck_assert_uint_gt(nth, 50); /* it does take the calls that matter */
+            break;
+        }
+    }
+}
+
+START_TEST(store_works_without_a_failure)
+{
+    prepare();
+    use_store();
+    ck_assert_str_eq(promised, "line 0\nline 7\n");
+    fixture_kill(&f);
+    expect_promised();
+    fixture_end(&f);
+}
+END_TEST
+
+START_TEST(each_malloc_fails_once)
+{
+    sweep(_i);
+    fixture_end(&f);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("no_memory");
+    TCase *tc = tcase_create("no_memory");
+    SRunner *runner = srunner_create(suite);
+    int failures;
+
+    suite_add_tcase(suite, tc);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, store_works_without_a_failure);
+#ifdef FAILING_MALLOC
+    tcase_add_loop_test(tc, each_malloc_fails_once, 0, 3);
+#else
+    (void)each_malloc_fails_once;
+#endif
+    srunner_run_all(runner, CK_ENV);
+    failures = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failures > 0;
+}
