@@ -16,6 +16,7 @@
 #include "base/diag.h"
 #include "store/inside.h"
 
+#define NAP_US             ((uint64_t)50000)
 #define CHECKPOINT_WAIT_US ((uint64_t)5000000)
 #define BULK_BYTES         ((uint64_t)8 << 20) /* so much is due at once: direct flushes go in such steps */
 
@@ -63,8 +64,10 @@ void flush_due(struct flusher *fl, struct partition *part, uint64_t due_us)
         part->flush.heap_at = fl->heap_count++;
     part->flush.due_us = due_us;
     heap_up(fl, part->flush.heap_at, part);
-    if (fl->heap[0] == part)
+    if (fl->heap[0] == part && due_us < fl->wakes_us) {
+        fl->wakes_us = 0; /* once is enough */
         pthread_cond_signal(&fl->due);
+    }
 }
 
 void flush_not_due(struct flusher *fl, struct partition *part)
@@ -345,19 +348,30 @@ bool flusher_wait_for_checkpoint(struct flusher *fl)
 
 /* -- threads -- */
 
-static void wait_until_due(struct flusher *fl, uint64_t due_us)
+/* Waits until something may be due. After some work it looks once more after a
+ * nap, though nothing is due: what is appended meanwhile is mostly due later
+ * than that, and then the appender need not wake this thread. */
+static void wait_until_due(struct flusher *fl, uint64_t due_us, bool *worked)
 {
-    struct timespec ts = {(time_t)(due_us / 1000000), (long)(due_us % 1000000) * 1000};
+    struct timespec ts;
 
+    if (due_us == NOT_DUE && *worked) {
+        due_us = clock_mono_us() + NAP_US;
+        *worked = false;
+    }
+    fl->wakes_us = due_us;
+    ts = (struct timespec){(time_t)(due_us / 1000000), (long)(due_us % 1000000) * 1000};
     if (due_us == NOT_DUE)
         pthread_cond_wait(&fl->due, &fl->lock);
     else
         pthread_cond_timedwait(&fl->due, &fl->lock, &ts);
+    fl->wakes_us = 0;
 }
 
 static void *flush_thread(void *arg)
 {
     struct flusher *fl = arg;
+    bool worked = false;
 
     pthread_mutex_lock(&fl->lock);
     while (!fl->stop) {
@@ -368,10 +382,10 @@ static void *flush_thread(void *arg)
             (void)journal_ready(&fl->store->journal, JOURNAL_RECORD_BYTES);
             pthread_mutex_lock(&fl->lock);
         } else if (due_us > clock_mono_us()) {
-            wait_until_due(fl, due_us);
+            wait_until_due(fl, due_us, &worked);
         } else {
             pthread_mutex_unlock(&fl->lock);
-            journal_round(fl, clock_mono_us());
+            worked |= journal_round(fl, clock_mono_us());
             pthread_mutex_lock(&fl->lock);
         }
     }

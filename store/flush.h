@@ -73,6 +73,7 @@ struct flusher {
     struct store *store;
     pthread_mutex_t lock;
     pthread_cond_t due;      /* the heap's top may be due now */
+    uint64_t wakes_us;       /* when the flush thread looks by itself; 0 = it is awake */
     pthread_cond_t direct;   /* work for the direct thread */
     pthread_cond_t idle;     /* some partition is not busy any more */
     pthread_cond_t notices;  /* work for the notifier */
