@@ -1,5 +1,6 @@
 /*
- * store/read: finding messages and handing out their bytes.
+ * store/read: views of segments, and handing out their bytes. Finding messages
+ * is in find.c.
  *
  * A reader takes the visible end once, finds the segment under partition.lock,
  * holds it open, and does everything else without a lock: below the visible
@@ -11,19 +12,11 @@
 #include <sys/mman.h>
 
 #include "store/inside.h"
+#include "store/view.h"
 
 #define LET_GO_BYTES ((uint64_t)1 << 20)
 
-/* A segment held open for a reader, and what it may see of it. */
-struct view {
-    struct segment *seg;
-    uint64_t end;   /* offset: nothing above it */
-    uint64_t count; /* messages below end */
-    uint64_t last_ms;
-    bool sealed;
-};
-
-static void visible_mark(struct partition *part, struct mark *m)
+void view_mark(struct partition *part, struct mark *m)
 {
     struct flusher *fl = &part->store->flusher;
 
@@ -33,7 +26,7 @@ static void visible_mark(struct partition *part, struct mark *m)
 }
 
 /* The last segment with base <= offset; lock held. */
-static size_t segment_at(const struct partition *part, uint64_t offset)
+size_t view_index(const struct partition *part, uint64_t offset)
 {
     size_t low = 0;
     size_t high = part->segment_count;
@@ -91,7 +84,7 @@ static void view_newest(const struct segment *seg, const struct mark *visible, s
 
 /* Segment i; lets partition.lock go. What a roll or the renewal of an empty
  * segment may change is read under it. */
-static int view_of(struct partition *part, size_t i, const struct mark *visible, struct view *v)
+int view_of(struct partition *part, size_t i, const struct mark *visible, struct view *v)
 {
     struct segment *seg = part->segments[i];
     bool newest = i + 1 == part->segment_count;
@@ -114,8 +107,7 @@ static int view_of(struct partition *part, size_t i, const struct mark *visible,
 }
 
 /* The segment that holds `offset`. ERR_GONE, ERR_OUT_OF_RANGE. */
-static int view_at(struct partition *part, uint64_t offset, const struct mark *visible,
-                   struct view *v)
+int view_at(struct partition *part, uint64_t offset, const struct mark *visible, struct view *v)
 {
     struct err err;
     int rc = partition_load(part, &err);
@@ -129,177 +121,7 @@ static int view_at(struct partition *part, uint64_t offset, const struct mark *v
         pthread_mutex_unlock(&part->lock);
         return ERR_GONE;
     }
-    return view_of(part, segment_at(part, offset), visible, v);
-}
-
-/* -- find -- */
-
-int partition_find(struct partition *part, uint64_t offset)
-{
-    struct mark visible;
-    struct view v;
-    uint64_t entry;
-    uint32_t start = 0;
-    uint32_t meta;
-    int rc;
-
-    visible_mark(part, &visible);
-    if (offset == visible.offset)
-        return 0;
-    rc = view_at(part, offset, &visible, &v);
-    if (rc < 0)
-        return rc;
-    rc = segment_entry_holding(v.seg, v.count, offset - v.seg->base, &entry);
-    if (rc == 0)
-        rc = segment_entry_start(v.seg, entry, &start, &meta);
-    if (rc == 0 && v.seg->base + start != offset)
-        rc = ERR_NOT_A_BOUNDARY;
-    segment_unuse(v.seg);
-    return rc;
-}
-
-/* The base of the segment behind the one that holds `offset`; the visible end
- * where there is none. */
-static uint64_t next_base(struct partition *part, uint64_t offset, const struct mark *visible)
-{
-    uint64_t base = visible->offset;
-    size_t i;
-
-    pthread_mutex_lock(&part->lock);
-    i = segment_at(part, offset) + 1;
-    if (i < part->segment_count && part->segments[i]->base < base)
-        base = part->segments[i]->base;
-    pthread_mutex_unlock(&part->lock);
-    return base;
-}
-
-/* Calls fn with a view of each segment from the oldest on until it returns
- * non-zero. One that cannot be opened is passed over; *damaged then. */
-static int each_view(struct partition *part, const struct mark *visible,
-                     int (*fn)(struct view *v, uint64_t want, uint64_t *offset), uint64_t want,
-                     uint64_t *offset, bool *damaged)
-{
-    uint64_t at = partition_first(part);
-    uint64_t next;
-
-    *damaged = false;
-    for (;; at = next) {
-        struct view v;
-        int rc = view_at(part, at, visible, &v);
-
-        if (rc == 0) {
-            next = v.end;
-            *damaged |= v.seg->no_index;
-            rc = fn(&v, want, offset);
-            segment_unuse(v.seg);
-        } else if (rc == -ENOENT || rc == ERR_DAMAGED) {
-            next = next_base(part, at, visible);
-            *damaged = true;
-            rc = 0;
-        }
-        if (rc != 0)
-            return rc;
-        if (next <= at || next >= visible->offset)
-            return 0;
-    }
-}
-
-/* The entries of a sealed segment are not verified before they are used. */
-static int found_at(const struct view *v, uint32_t pos, uint64_t *offset)
-{
-    if (v->seg->base + pos > v->end)
-        return ERR_DAMAGED;
-    *offset = v->seg->base + pos;
-    return 1;
-}
-
-static int number_in(struct view *v, uint64_t want, uint64_t *offset)
-{
-    uint32_t pos;
-    uint32_t meta;
-    int rc;
-
-    if (want < v->seg->base_number)
-        return ERR_GONE;
-    if (want >= v->seg->base_number + v->count)
-        return 0;
-    rc = segment_entry_start(v->seg, want - v->seg->base_number, &pos, &meta);
-    if (rc < 0)
-        return rc;
-    return found_at(v, pos, offset);
-}
-
-int partition_find_number(struct partition *part, uint64_t number, uint64_t *offset)
-{
-    struct mark visible;
-    bool damaged;
-    int rc;
-
-    visible_mark(part, &visible);
-    if (number > visible.number)
-        return ERR_OUT_OF_RANGE;
-    if (number == visible.number) {
-        *offset = visible.offset;
-        return 0;
-    }
-    rc = each_view(part, &visible, number_in, number, offset, &damaged);
-    if (rc == 0 || (rc == ERR_GONE && damaged))
-        rc = ERR_DAMAGED;
-    return rc == 1 ? 0 : rc;
-}
-
-static int time_in(struct view *v, uint64_t want, uint64_t *offset)
-{
-    uint64_t entry;
-    uint32_t pos;
-    uint32_t meta;
-    int rc;
-
-    if (v->count == 0 || v->last_ms < want)
-        return 0;
-    rc = segment_entry_at_time(
-        v->seg, v->count, want > v->seg->base_time_ms ? want - v->seg->base_time_ms : 0, &entry);
-    if (rc == 0)
-        rc = segment_entry_start(v->seg, entry, &pos, &meta);
-    if (rc < 0)
-        return rc;
-    return found_at(v, pos, offset);
-}
-
-int partition_find_time(struct partition *part, uint64_t time_ms, uint64_t *offset)
-{
-    struct mark visible;
-    bool damaged;
-    int rc;
-
-    visible_mark(part, &visible);
-    rc = each_view(part, &visible, time_in, time_ms, offset, &damaged);
-    if (rc == 0)
-        *offset = visible.offset;
-    return rc < 0 ? rc : 0;
-}
-
-int partition_time_of(struct partition *part, uint64_t offset, uint64_t *time_ms)
-{
-    struct mark visible;
-    struct view v;
-    struct idx_entry entry;
-    uint64_t i;
-    int rc;
-
-    visible_mark(part, &visible);
-    if (offset == visible.offset)
-        return ERR_OUT_OF_RANGE;
-    rc = view_at(part, offset, &visible, &v);
-    if (rc < 0)
-        return rc;
-    rc = segment_entry_holding(v.seg, v.count, offset - v.seg->base, &i);
-    if (rc == 0)
-        rc = i < v.count ? segment_read_entry(v.seg, i, &entry) : ERR_DAMAGED;
-    if (rc == 0)
-        *time_ms = v.seg->base_time_ms + entry.time_ms;
-    segment_unuse(v.seg);
-    return rc;
+    return view_of(part, view_index(part, offset), visible, v);
 }
 
 /* -- bytes -- */
@@ -359,7 +181,7 @@ int partition_range(struct partition *part, uint64_t offset, uint64_t max_bytes,
     struct view v;
     int rc;
 
-    visible_mark(part, &visible);
+    view_mark(part, &visible);
     rc = view_at(part, offset, &visible, &v);
     if (rc == 0)
         range_fill(out, &v, offset, max_bytes);
@@ -418,7 +240,7 @@ int partition_messages(struct partition *part, uint64_t offset, uint64_t max_byt
     bool hurt;
     int rc;
 
-    visible_mark(part, &visible);
+    view_mark(part, &visible);
     for (;;) {
         hurt = damage_from(part, offset, &d);
         if (!hurt || d.offset > offset)
@@ -474,9 +296,9 @@ int partition_segment_next(struct partition *part, uint64_t from, struct segment
 
     if (rc < 0)
         return rc;
-    visible_mark(part, &visible);
+    view_mark(part, &visible);
     pthread_mutex_lock(&part->lock);
-    i = segment_at(part, from);
+    i = view_index(part, from);
     if (part->segments[i]->base < from)
         i++;
     if (i == part->segment_count) {
@@ -497,10 +319,10 @@ static int view_held(struct segment *seg, struct view *v)
     struct partition *part = seg->part;
     struct mark visible;
 
-    visible_mark(part, &visible);
+    view_mark(part, &visible);
     pthread_mutex_lock(&part->lock);
-    if (part->segments[segment_at(part, seg->base)] == seg)
-        return view_of(part, segment_at(part, seg->base), &visible, v);
+    if (part->segments[view_index(part, seg->base)] == seg)
+        return view_of(part, view_index(part, seg->base), &visible, v);
     pthread_mutex_unlock(&part->lock); /* retention removed it; its facts are known */
     *v = (struct view){segment_get(seg), seg->end, seg->count, seg->last_ms, true};
     pthread_mutex_lock(&part->store->files_lock);
@@ -519,9 +341,9 @@ int partition_segment_hold(struct partition *part, uint64_t base, struct segment
 
     if (rc < 0)
         return rc;
-    visible_mark(part, &visible);
+    view_mark(part, &visible);
     pthread_mutex_lock(&part->lock);
-    i = segment_at(part, base);
+    i = view_index(part, base);
     if (part->segments[i]->base != base) {
         pthread_mutex_unlock(&part->lock);
         return -ENOENT;
@@ -572,7 +394,7 @@ int partition_stat(struct partition *part, struct partition_stat *st)
     int rc;
 
     *st = (struct partition_stat){0};
-    visible_mark(part, &visible);
+    view_mark(part, &visible);
     rc = partition_load(part, &err);
     if (rc < 0)
         return rc;

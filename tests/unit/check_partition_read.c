@@ -114,6 +114,37 @@ START_TEST(time_and_offset_agree)
 }
 END_TEST
 
+/* What finding costs does not grow with the number of segments. */
+START_TEST(number_and_time_open_few_segments)
+{
+    uint64_t offset;
+    uint64_t before;
+
+    for (int i = 0; i < 800; i++) {
+        f.clock.now_ms += 1000;
+        fixture_append_bytes(part, 999, 'x');
+    }
+    flush();
+    fixture_reopen(&f);
+    part = fixture_part(&f, "t", 0);
+    ck_assert_int_eq(partition_find(part, 0), 0); /* loads the list of 100 */
+    before = f.disk->calls[MEMCALL_OPEN];
+    ck_assert_int_eq(partition_find_number(part, 777, &offset), 0);
+    ck_assert_uint_eq(offset, 777000);
+    ck_assert_uint_le(f.disk->calls[MEMCALL_OPEN] - before, 3 * 8);
+    ck_assert_int_eq(partition_find_time(part, 1000000 + 778000, &offset), 0);
+    ck_assert_uint_eq(offset, 777000);
+    before = f.disk->calls[MEMCALL_PREAD]; /* times are known by now */
+    ck_assert_int_eq(partition_find_time(part, 1000000 + 770000, &offset), 0);
+    ck_assert_uint_eq(offset, 769000);
+    ck_assert_uint_le(f.disk->calls[MEMCALL_PREAD] - before, 4);
+    for (uint64_t i = 0; i <= 800; i += 7) {
+        ck_assert_int_eq(partition_find_number(part, i, &offset), 0);
+        ck_assert_uint_eq(offset, i * 1000);
+    }
+}
+END_TEST
+
 START_TEST(time_of_a_message)
 {
     uint64_t time_ms = 77;
@@ -330,6 +361,7 @@ static void add_read(TCase *tc)
     tcase_add_test(tc, find_stops_at_the_visible_end);
     tcase_add_test(tc, number_and_offset_agree);
     tcase_add_test(tc, time_and_offset_agree);
+    tcase_add_test(tc, number_and_time_open_few_segments);
     tcase_add_test(tc, time_of_a_message);
     tcase_add_test(tc, find_in_an_empty_partition);
     tcase_add_test(tc, find_survives_restart_and_recovery);
