@@ -52,6 +52,7 @@ struct journal {
     uint64_t file_max;
     uint64_t sequence; /* of the last record written */
     _Atomic bool dead; /* given up until the next start */
+    bool damaged;      /* it was, when it was read at the start */
     struct buf record; /* being built */
     uint32_t record_parts;
     _Atomic bool want_turn; /* a checkpoint is wanted soon: too many files are open */

@@ -336,6 +336,7 @@ int replay_journals(struct store *store, uint64_t *sequence, bool *keep, struct 
                  "then the partitions named above are read-only",
                  store->name, rp.missing_bytes);
     *keep = rp.no_room;
+    store->journal.damaged = rp.damaged;
     atomic_store(&store->parts_replayed, rp.parts);
     free(rp.place);
     free(rp.record);

@@ -454,6 +454,14 @@ static int status_partition(struct partition *part, struct buf *out)
         st.failed ? "; " : "", st.damaged_runs, st.damaged_messages);
 }
 
+static const char *journal_state(const struct journal *j)
+{
+    if (j->damaged)
+        return j->dead ? "damaged at the start; given up until the next"
+                       : "in use; it was damaged at the start";
+    return j->dead ? "given up until the next start" : "in use";
+}
+
 int store_status(struct store *store, struct buf *out)
 {
     struct flusher *fl = &store->flusher;
@@ -467,9 +475,8 @@ int store_status(struct store *store, struct buf *out)
         "\njournal turns: %" PRIu64 "\ncheckpoints: %" PRIu64 "\nreplayed at start: %" PRIu64
         " parts\ncut at start: %" PRIu64 " messages\n",
         store->name, store->uuid_text, store->options.broker, store_topic_count(store),
-        store->open_segments, j->dead ? "given up until the next start" : "in use",
-        fl->journal_flushes, fl->direct_flushes, j->turns, fl->checkpoints,
-        atomic_load(&store->parts_replayed), atomic_load(&store->messages_cut));
+        store->open_segments, journal_state(j), fl->journal_flushes, fl->direct_flushes, j->turns,
+        fl->checkpoints, atomic_load(&store->parts_replayed), atomic_load(&store->messages_cut));
 
     while (rc == 0 && (topic = store_topic_next(store, at))) {
         for (uint32_t p = 0; rc == 0 && p < topic_partition_count(topic); p++)

@@ -326,9 +326,12 @@ END_TEST
 
 START_TEST(open_with_a_damaged_record_in_the_middle)
 {
+    char value[100];
+
     leave_only_the_journal();
     file_flip(&f, ".journal.0", 4096 * 3 + 60); /* t's second */
     expect_ends(100, 300);
+    ck_assert_ptr_nonnull(strstr(fixture_status(&f, "journal", value, sizeof value), "damaged"));
     ck_assert(partition_failed(part)); /* its third has nothing to stand on */
     ck_assert(!partition_failed(fixture_part(&f, "other", 0)));
 }
