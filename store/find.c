@@ -182,8 +182,8 @@ int partition_find_number(struct partition *part, uint64_t number, uint64_t *off
 
 static int time_in(struct view *v, uint64_t want, uint64_t *offset)
 {
-    uint64_t entry;
-    uint32_t pos;
+    uint64_t entry = 0;
+    uint32_t pos = 0;
     uint32_t meta;
     int rc;
 

@@ -19,7 +19,7 @@ struct view {
     bool sealed;
 };
 
-void view_mark(struct partition *part, struct mark *visible);
+void view_mark(struct partition *part, struct mark *m);
 /* The place of the last segment with base <= offset; partition.lock held. */
 size_t view_index(const struct partition *part, uint64_t offset);
 /* Segment i. partition.lock is held before and not after. */

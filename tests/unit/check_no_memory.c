@@ -36,6 +36,7 @@ static bool fails_now(void)
     return true;
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): libc has __size */
 void *malloc(size_t n)
 {
     return fails_now() ? NULL : __libc_malloc(n);
@@ -50,6 +51,7 @@ void *realloc(void *old, size_t n)
 {
     return fails_now() ? NULL : __libc_realloc(old, n);
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 #endif
 
 static struct fixture f;
