@@ -20,6 +20,8 @@
 #include "store/inside.h"
 #include "store/recover.h"
 
+#define WINDOW_BYTES ((uint64_t)1 << 20)
+
 /* Where a record stands. */
 struct place {
     int file;
@@ -32,6 +34,9 @@ struct replay {
     struct place *place;
     size_t count, room;
     uint8_t *record; /* the one in memory */
+    uint8_t *window; /* what was read of a journal file last: one read for many records */
+    int window_file;
+    uint64_t window_pos, window_len;
     bool damaged;
     bool no_room;
     uint64_t missing_bytes; /* that there was no room for */
@@ -53,18 +58,45 @@ static int place_add(struct replay *rp, int file, uint64_t pos, const struct jou
     return 0;
 }
 
+/* fileio_read_all() of a journal file, through the window. */
+static int read_at(struct replay *rp, int file, void *to, uint64_t len, uint64_t pos)
+{
+    const struct journal_file *jf = &rp->store->journal.file[file];
+    struct fileio *io = rp->store->io;
+    bool inside = rp->window_len > 0 && file == rp->window_file && pos >= rp->window_pos &&
+                  pos + len <= rp->window_pos + rp->window_len;
+
+    if (!inside) {
+        uint64_t window = jf->size - pos < WINDOW_BYTES ? jf->size - pos : WINDOW_BYTES;
+        int rc;
+
+        if (!rp->window)
+            rp->window = malloc(WINDOW_BYTES);
+        if (!rp->window || len > window)
+            return fileio_read_all(io, jf->fd, to, len, pos);
+        rp->window_len = 0;
+        rc = fileio_read_all(io, jf->fd, rp->window, window, pos);
+        if (rc < 0) /* somewhere in it; maybe not here */
+            return fileio_read_all(io, jf->fd, to, len, pos);
+        rp->window_file = file;
+        rp->window_pos = pos;
+        rp->window_len = window;
+    }
+    memcpy(to, rp->window + (pos - rp->window_pos), len);
+    return 0;
+}
+
 /* Reads the record at pos whole, checked: 1; 0: none stands there. */
 static int record_read(struct replay *rp, int file, uint64_t pos, struct journal_record *r)
 {
     const struct journal_file *jf = &rp->store->journal.file[file];
-    struct fileio *io = rp->store->io;
     uint8_t *grown;
     uint8_t head[JOURNAL_RECORD_BYTES];
     int rc;
 
     if (pos + JOURNAL_RECORD_BYTES > jf->size)
         return 0;
-    rc = fileio_read_all(io, jf->fd, head, sizeof head, pos);
+    rc = read_at(rp, file, head, sizeof head, pos);
     if (rc < 0)
         return rc;
     if (!journal_record_decode(head, r) || r->length > JOURNAL_RECORD_MAX ||
@@ -74,7 +106,7 @@ static int record_read(struct replay *rp, int file, uint64_t pos, struct journal
     if (!grown)
         return -ENOMEM;
     rp->record = grown;
-    rc = fileio_read_all(io, jf->fd, rp->record, r->length, pos);
+    rc = read_at(rp, file, rp->record, r->length, pos);
     if (rc < 0)
         return rc;
     return journal_record_crc(rp->record, r->length) == r->crc;
@@ -340,6 +372,7 @@ int replay_journals(struct store *store, uint64_t *sequence, bool *keep, struct 
     atomic_store(&store->parts_replayed, rp.parts);
     free(rp.place);
     free(rp.record);
+    free(rp.window);
     return rc;
 }
 
@@ -351,5 +384,6 @@ int replay_last_sequence(struct store *store, uint64_t *sequence)
 
     free(rp.place);
     free(rp.record);
+    free(rp.window);
     return rc;
 }
