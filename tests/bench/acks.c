@@ -70,7 +70,7 @@ static void append_one(struct slot *s)
     struct work *w = s->work;
     struct partition *part =
         topic_partition(w->b.topic, atomic_fetch_add(&w->turn, 1) % w->partitions);
-    uint64_t offset;
+    uint64_t offset = 0;
     size_t taken;
     int rc;
 

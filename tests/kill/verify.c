@@ -108,10 +108,13 @@ static char *read_log(const char *topic, unsigned partition, size_t *len)
     *len = 0;
     while ((n = read(fd, data + *len, room - *len)) > 0) {
         *len += (size_t)n;
-        if (*len == room)
-            data = realloc(data, room *= 2);
-        if (!data)
-            give_up(path);
+        if (*len == room) {
+            char *grown = realloc(data, room *= 2);
+
+            if (!grown)
+                give_up(path);
+            data = grown;
+        }
     }
     if (n < 0)
         give_up(path);
