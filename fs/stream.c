@@ -433,7 +433,8 @@ void streams_kick(struct streams *s, struct topic *topic, int64_t partition)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* Takes the watches of a hub back; the lock is let go meanwhile. */
+/* Takes the watches of a hub back; the lock is let go meanwhile. Who joined the
+ * hub then, because its watches looked armed still, has it served, and armed. */
 static void hub_disarm(struct stream_hub *hub)
 {
     struct streams *s = hub->streams;
@@ -452,6 +453,8 @@ static void hub_disarm(struct stream_hub *hub)
             pthread_mutex_lock(&s->lock); /* it calls back, or has */
         }
     }
+    if (hub->head)
+        hub_fire(hub);
     hub->pins--;
 }
 

@@ -2,9 +2,9 @@
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "fs/stream.h"
 
@@ -87,13 +87,19 @@ static bool unlink_watch(struct partition *part, struct waiter *w)
     return false;
 }
 
+static void (*while_cancelled)(void); /* runs once, between the store and who asked it */
+
 bool partition_cancel(struct partition *part, struct waiter *w)
 {
+    void (*meanwhile)(void) = while_cancelled;
     bool was;
 
     pthread_mutex_lock(&part->lock);
     was = unlink_watch(part, w);
     pthread_mutex_unlock(&part->lock);
+    while_cancelled = NULL;
+    if (meanwhile)
+        meanwhile();
     return was;
 }
 
@@ -330,6 +336,30 @@ START_TEST(unused_watches_are_dropped)
 }
 END_TEST
 
+static struct reader comer;
+
+static void late_comes(void)
+{
+    ck_assert(begin(&comer, -1, 0));
+}
+
+/* The tick has taken the first watch back, and the hub looks armed still. */
+START_TEST(one_who_comes_while_watches_are_dropped)
+{
+    struct reader r;
+
+    topic.count = 1 + (uint32_t)_i;
+    ck_assert(begin(&r, -1, 0));
+    ck_assert(stream_cancel(&r.wait));
+    streams_tick(streams);
+    while_cancelled = late_comes;
+    streams_tick(streams);
+    ck_assert_ptr_null(while_cancelled);
+    raise_end(&topic.parts[_i], 1, 0);
+    ck_assert_int_eq(told(&comer), 0);
+}
+END_TEST
+
 START_TEST(a_stop_tells_all)
 {
     struct reader a, b, late;
@@ -348,12 +378,14 @@ END_TEST
 /* -- all at once -- */
 
 static _Atomic bool over;
+static _Atomic unsigned raised;
 
 static void *keep_raising(void *arg)
 {
     (void)arg;
     while (!over) {
         raise_end(&topic.parts[rand() % 2], 1, 0);
+        raised++;
         sched_yield();
     }
     return NULL;
@@ -361,10 +393,14 @@ static void *keep_raising(void *arg)
 
 static void *keep_ticking(void *arg)
 {
+    unsigned seen = 0;
+
     (void)arg;
-    while (!over) {
-        streams_tick(streams);
-        usleep(200); /* it would keep the lock from all others */
+    while (!over) { /* once a raise: it would keep the lock from all others */
+        if (raised != seen)
+            streams_tick(streams);
+        seen = raised;
+        sched_yield();
     }
     return NULL;
 }
@@ -429,6 +465,7 @@ int main(void)
     tcase_add_test(tc, partitions_that_are_added_are_watched);
     tcase_add_test(tc, a_kick_asks_again);
     tcase_add_test(tc, unused_watches_are_dropped);
+    tcase_add_loop_test(tc, one_who_comes_while_watches_are_dropped, 0, 3);
     tcase_add_test(tc, a_stop_tells_all);
     tcase_add_test(tc, no_wake_up_is_lost);
     suite_add_tcase(suite, tc);
