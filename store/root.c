@@ -59,19 +59,20 @@ void store_uuid(struct store *store, uint8_t uuid[16], char text[37])
 
 static bool uuid_parse(const char *text, uint8_t out[16])
 {
+    static const char digits[] = "0123456789abcdef";
     char again[37];
-    unsigned v;
-    const char *at = text;
+    size_t n = 0;
 
-    if (strlen(text) != 36)
-        return false;
-    for (int i = 0; i < 16; i++) {
-        if (*at == '-')
-            at++;
-        if (sscanf(at, "%2x", &v) != 1)
+    memset(out, 0, 16);
+    for (const char *at = text; *at; at++) {
+        const char *digit = strchr(digits, *at);
+
+        if (!digit)
+            continue;
+        if (n == 32)
             return false;
-        out[i] = (uint8_t)v;
-        at += 2;
+        out[n / 2] = (uint8_t)(out[n / 2] << 4 | (digit - digits));
+        n++;
     }
     uuid_text(out, again);
     return strcmp(again, text) == 0;
@@ -91,26 +92,69 @@ int store_write_format(struct store *store)
     return fileio_replace_file(store->io, "", ".format", text, (size_t)n);
 }
 
+/* The line "KEY VALUE" of .format: what is behind it, or NULL where there is another. */
+static const char *format_line(const char *text, const char *key, char *value, size_t size)
+{
+    size_t key_len = strlen(key);
+    size_t len;
+
+    if (!text || strncmp(text, key, key_len) != 0 || text[key_len] != ' ')
+        return NULL;
+    text += key_len + 1;
+    len = strcspn(text, "\n");
+    if (text[len] == '\0' || len >= size)
+        return NULL;
+    memcpy(value, text, len);
+    value[len] = '\0';
+    return text + len + 1;
+}
+
+static const char *format_number(const char *text, const char *key, uint32_t *out)
+{
+    char value[16];
+    uint64_t v;
+
+    text = format_line(text, key, value, sizeof value);
+    if (!text || !parse_decimal(value, strlen(value), UINT32_MAX, &v))
+        return NULL;
+    *out = (uint32_t)v;
+    return text;
+}
+
+static bool incarnation_parse(struct store *store, const char *value)
+{
+    size_t len = strcspn(value, " ");
+
+    if (!parse_decimal(value, len, UINT64_MAX, &store->incarnation) || value[len] == '\0' ||
+        strlen(value + len + 1) >= sizeof store->nonce)
+        return false;
+    snprintf(store->nonce, sizeof store->nonce, "%s", value + len + 1);
+    return true;
+}
+
 static int format_parse(struct store *store, const char *text, struct err *err)
 {
     char registry[16];
-    unsigned version;
+    char incarnation[40];
+    uint32_t version;
     uint32_t broker;
-    int at = 0;
+    const char *at = format_number(text, "topicfs", &version);
 
-    if (sscanf(text, "topicfs %u\n%n", &version, &at) != 1 || at == 0)
+    if (!at)
         return err_set(err, ERR_NOT_A_STORE, ".format: not that of a topicfs store");
     if (version != FORMAT_VERSION)
         return err_set(err, ERR_NEWER_FORMAT,
-                       ".format: version %u, and this topicfs knows %d: use a newer one; nothing "
-                       "was changed",
+                       ".format: version %" PRIu32 ", and this topicfs knows %d: use a newer one; "
+                       "nothing was changed",
                        version, FORMAT_VERSION);
-    if (sscanf(text + at,
-               "store %36s\ncluster %36s\nbroker %" SCNu32 "\nincarnation %" SCNu64
-               " %16s\nregistry %15s\ntopics %" SCNu32 "\n",
-               store->uuid_text, store->cluster_text, &broker, &store->incarnation, store->nonce,
-               registry, &store->topics_reserved) != 7 ||
-        !uuid_parse(store->uuid_text, store->uuid) || strcmp(registry, "local") != 0 ||
+    at = format_line(at, "store", store->uuid_text, sizeof store->uuid_text);
+    at = format_line(at, "cluster", store->cluster_text, sizeof store->cluster_text);
+    at = format_number(at, "broker", &broker);
+    at = format_line(at, "incarnation", incarnation, sizeof incarnation);
+    at = format_line(at, "registry", registry, sizeof registry);
+    at = format_number(at, "topics", &store->topics_reserved);
+    if (!at || !uuid_parse(store->uuid_text, store->uuid) ||
+        !incarnation_parse(store, incarnation) || strcmp(registry, "local") != 0 ||
         store->topics_reserved < FIRST_TOPIC)
         return err_set(err, ERR_DAMAGED, ".format: cannot be read");
     if (broker != store->options.broker)

@@ -240,6 +240,46 @@ START_TEST(open_format_cut_short)
 }
 END_TEST
 
+static const struct {
+    const char *line, *instead;
+    int rc;
+} format_lines[] = {
+    {"topicfs 1\n", "topicfs 4294967297\n", ERR_NOT_A_STORE},
+    {"topicfs 1\n", "topicfs 01\n", ERR_NOT_A_STORE},
+    {"store ", "store-", ERR_DAMAGED},
+    {"store ", "store A", ERR_DAMAGED},
+    {"cluster ", "cluster 0123456789012345678901234567890123456", ERR_DAMAGED},
+    {"broker 1\n", "broker 4294967297\n", ERR_DAMAGED},
+    {"broker 1\n", "broker\n", ERR_DAMAGED},
+    {"incarnation ", "incarnation 99999999999999999999", ERR_DAMAGED},
+    {"incarnation ", "incarnation 1\n", ERR_DAMAGED},
+    {"incarnation ", "incarnation 1 0123456789abcdef0", ERR_DAMAGED},
+    {"registry local\n", "registry remote\n", ERR_DAMAGED},
+    {"registry local\n", "", ERR_DAMAGED},
+    {"topics ", "topics -", ERR_DAMAGED},
+};
+
+START_TEST(open_format_with_a_line_that_is_not_right)
+{
+    const char *line = format_lines[_i].line;
+    const char *instead = format_lines[_i].instead;
+    char text[600];
+    size_t len;
+    char *was;
+    const char *at;
+
+    leave();
+    was = file_read(&f, ".format", &len);
+    at = strstr(was, line);
+    ck_assert_ptr_nonnull(at);
+    len = (size_t)snprintf(text, sizeof text, "%.*s%s%s", (int)(at - was), was, instead,
+                           at + strlen(line));
+    file_write(&f, ".format", text, len);
+    free(was);
+    expect_refused(format_lines[_i].rc, ".format");
+}
+END_TEST
+
 START_TEST(open_store_of_another_broker)
 {
     leave();
@@ -368,6 +408,8 @@ static void add_refused(TCase *tc)
     tcase_add_test(tc, open_format_that_is_none);
     tcase_add_test(tc, open_format_empty);
     tcase_add_test(tc, open_format_cut_short);
+    tcase_add_loop_test(tc, open_format_with_a_line_that_is_not_right, 0,
+                        (int)(sizeof format_lines / sizeof *format_lines));
     tcase_add_test(tc, open_store_of_another_broker);
     tcase_add_test(tc, open_locked_store);
     tcase_add_loop_test(tc, open_symlink_in_place_of_a_file, 0, 4);
