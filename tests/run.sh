@@ -33,7 +33,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/topicfs-test.XXXXXX") || exit 1
 exec {pause}<> <(:) # never readable: `read -t` on it waits
 
 # What a Check program needs to speak TAP, and room for sanitizers and long runs.
-export CK_TAP_LOG_FILE_NAME=- CK_VERBOSITY=silent
+export CK_TAP_LOG_FILE_NAME=- CK_VERBOSITY=silent CK_DEFAULT_TIMEOUT=30
 sanitizer=${TOPICFS_SANITIZER:-}
 export CK_TIMEOUT_MULTIPLIER=$((scale * (${#sanitizer} > 0 ? 10 : 5)))
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}

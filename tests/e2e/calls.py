@@ -64,7 +64,7 @@ def publish(path, data):
     os.close(fd)
 
 
-def until(condition, seconds=30):
+def until(condition, seconds=60):
     """Waits for a condition; whether it came."""
     end = time.monotonic() + seconds
     while not condition():

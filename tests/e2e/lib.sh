@@ -31,8 +31,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 TOPICFS_BIN=${TOPICFS_BIN:-$ROOT/build/bin/topicfs}
 TOPICFS_TOOLS=${TOPICFS_TOOLS:-$ROOT/build/release/tools}
 # All deadlines are meant for a machine that does nothing else, times this.
-PATIENCE=${TOPICFS_PATIENCE:-3}
-[[ -n ${TOPICFS_SANITIZER:-} ]] && PATIENCE=$((PATIENCE * 5))
+export PATIENCE=${TOPICFS_PATIENCE:-6}
+[[ -n ${TOPICFS_SANITIZER:-} ]] && PATIENCE=$((PATIENCE * 3))
 export LC_ALL=C
 exec {PAUSE}<> <(:) # never readable: `read -t` on it passes a moment
 
@@ -169,11 +169,12 @@ within()
     timeout -k 5 $(($1 * PATIENCE)) "${@:2}"
 }
 
-# mounted DIR: something is, and it answers. (A dead mount is a mount point too, and its root's
-# attributes may come from the kernel's cache; statfs always asks.)
+# mounted DIR: a FUSE mount is, and it answers. (A dead mount is a mount point too, and its root's
+# attributes may come from the kernel's cache; statfs always asks. A dead mount may be detached
+# behind `mountpoint`: the type tells.)
 mounted()
 {
-    mountpoint -q "$1" && timeout 10 stat -f -t "$1" >/dev/null 2>&1
+    mountpoint -q "$1" && [[ $(timeout 10 stat -f -c %t "$1" 2>/dev/null) == 65735546 ]]
 }
 
 not_mounted()
@@ -282,6 +283,42 @@ refused()
         fail "$name" "expected one line 'topicfs: ...' matching ${regex@Q}" \
             "exit status $rc, output:" "$output"
     fi
+}
+
+# inject CALLS WHAT [STRACE ARGUMENT...]: strace lets system calls of the daemon fail or wait;
+# uninject ends that.
+inject()
+{
+    strace -f -qq -o "$DIR/strace" -e "trace=$1" -e "inject=$1:$2" "${@:3}" -p "$DAEMON_PID" \
+        2>"$DIR/strace.err" &
+    TRACER=$!
+    wait_until 10 traced || { fail "strace attaches" "$(<"$DIR/strace.err")"; return 1; }
+}
+
+# All threads of the daemon are.
+traced()
+{
+    ! grep -q '^TracerPid:[[:space:]]*0$' "/proc/$DAEMON_PID"/task/*/status
+}
+
+uninject()
+{
+    kill -INT "$TRACER"
+    wait "$TRACER"
+}
+
+# "${OWN_MOUNTS[@]}" COMMAND...: in a mount namespace of its own, where a device may be hidden.
+# (unshare's own way to make it private needs / to be a mount, which it is not in a chroot.)
+# shellcheck disable=SC2016,SC2034 # expanded by the inner shell; the tests' own
+OWN_MOUNTS=(unshare -m --propagation unchanged bash -c '
+    while read -r _ _ _ _ at _; do mount --make-private "$at" 2>/dev/null; done </proc/self/mountinfo
+    exec "$@"' bash)
+
+# hold CALLS: strace keeps the daemon in these system calls until uninject, or for so long as no
+# patience lasts.
+hold()
+{
+    inject "$1" delay_enter=$((100 * PATIENCE))000000
 }
 
 # publish TOPIC LINE...: publishes the lines as one set and waits for the disk.

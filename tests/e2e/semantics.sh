@@ -58,24 +58,3 @@ calls()
         "from calls import *; exec(compile(sys.stdin.read(), 'calls', 'exec'))") ||
         fail "the calls come to their end"
 }
-
-# inject CALLS WHAT [STRACE ARGUMENT...]: strace lets system calls of the daemon fail or wait.
-inject()
-{
-    strace -f -qq -o "$DIR/strace" -e "trace=$1" -e "inject=$1:$2" "${@:3}" -p "$DAEMON_PID" \
-        2>"$DIR/strace.err" &
-    TRACER=$!
-    wait_until 10 traced || { fail "strace attaches" "$(<"$DIR/strace.err")"; return 1; }
-}
-
-# All threads of the daemon are.
-traced()
-{
-    ! grep -q '^TracerPid:[[:space:]]*0$' "/proc/$DAEMON_PID"/task/*/status
-}
-
-uninject()
-{
-    kill -INT "$TRACER"
-    wait "$TRACER"
-}

@@ -89,7 +89,7 @@ case_not_allowed()
     export DIR STORE MNT LOG
     export -f as_users_daemon
     # shellcheck disable=SC2016 # expanded by the inner shell
-    unshare -m bash -c '. "$1/tests/e2e/semantics.sh"; as_users_daemon' bash "$ROOT"
+    "${OWN_MOUNTS[@]}" bash -c '. "$1/tests/e2e/semantics.sh"; as_users_daemon' bash "$ROOT"
 }
 
 as_users_daemon()

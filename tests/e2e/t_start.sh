@@ -165,7 +165,7 @@ case_refuses_a_mount_point_in_use()
 case_explains_a_missing_dev_fuse()
 {
     # shellcheck disable=SC2016 # expanded by the inner shell
-    refused "/dev/fuse" "it names the device" unshare -m sh -c '
+    refused "/dev/fuse" "it names the device" "${OWN_MOUNTS[@]}" sh -c '
         mount -t tmpfs none /dev && mknod /dev/null c 1 3 && mknod /dev/urandom c 1 9 &&
         exec "$@"' sh "$TOPICFS_BIN" --store "$STORE" "$MNT"
 }

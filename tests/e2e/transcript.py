@@ -15,17 +15,17 @@ Prints TAP lines for lib.sh.
 import os
 import queue
 import re
+import select
 import signal
 import subprocess
 import sys
 import threading
-import time
 
 # What differs each time, on both sides.
 MASKS = ((r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID"), (r"\b1[0-9]{9}(\.[0-9]+)?\b", "TIME"),
          (r"\b[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}\b", "DATE"))
 END = "--end of the command--"
-PATIENCE = 10 * int(os.environ.get("PATIENCE", "3"))
+PATIENCE = 10 * int(os.environ.get("PATIENCE", "6"))
 
 
 def masked(text):
@@ -38,14 +38,13 @@ def end_of_daemon(directory):
     """A function that waits until the daemon that runs now has ended."""
     try:
         with open(directory + "/data/.lock") as f:
-            stat = "/proc/%s/stat" % f.read().split()[0]
+            process = os.pidfd_open(int(f.read().split()[0]))
     except OSError:
         return lambda: None
 
     def wait():
-        end = time.monotonic() + PATIENCE
-        while os.path.exists(stat) and time.monotonic() < end:
-            time.sleep(0.01)
+        select.select([process], [], [], PATIENCE)
+        os.close(process)
     return wait
 
 

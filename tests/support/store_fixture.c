@@ -310,11 +310,11 @@ int waiting_for(struct waiting *w)
     int rc = 0;
 
     clock_gettime(CLOCK_REALTIME, &deadline);
-    deadline.tv_sec += 30;
+    deadline.tv_sec += 60;
     pthread_mutex_lock(&w->lock);
     while (!w->told && rc == 0)
         rc = pthread_cond_timedwait(&w->told_cond, &w->lock, &deadline);
-    ck_assert_msg(w->told, "a waiter was not told within 30 seconds");
+    ck_assert_msg(w->told, "a waiter was not told within 60 seconds");
     rc = w->rc;
     pthread_mutex_unlock(&w->lock);
     return rc;
