@@ -165,9 +165,8 @@ install: $(B)/topicfs
 	install -D -m 755 $(B)/topicfs $(DESTDIR)$(PREFIX)/bin/topicfs
 	$(if $(wildcard docs/topicfs.1),install -D -m 644 docs/topicfs.1 \
 	    $(DESTDIR)$(PREFIX)/share/man/man1/topicfs.1)
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's,@BINDIR@,$(PREFIX)/bin,g' scripts/topicfs@.service \
-	    > $(DESTDIR)$(PREFIX)/lib/systemd/system/topicfs@.service
+	sed 's,@BINDIR@,$(PREFIX)/bin,g' scripts/topicfs@.service | install -D -m 644 /dev/stdin \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system/topicfs@.service
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/topicfs $(DESTDIR)$(PREFIX)/share/man/man1/topicfs.1 \
 	    $(DESTDIR)$(PREFIX)/lib/systemd/system/topicfs@.service
