@@ -30,11 +30,8 @@ static void set_options(struct fixture *f)
 
 void fixture_real(struct fixture *f)
 {
-    const char *tmp = getenv("TMPDIR");
-
     memset(f, 0, sizeof *f);
-    snprintf(f->dir, sizeof f->dir, "%.200s/topicfs-store.XXXXXX", tmp ? tmp : "/tmp");
-    ck_assert_ptr_nonnull(mkdtemp(f->dir));
+    temporary_make(f->dir, "store");
     ck_assert_int_eq(fileio_open(&f->io, f->dir, &f->err), 0);
     set_options(f);
 }
@@ -49,8 +46,6 @@ void fixture_mem(struct fixture *f)
 
 void fixture_end(struct fixture *f)
 {
-    char command[300];
-
     if (f->store)
         store_abandon(f->store);
     f->store = NULL;
@@ -59,8 +54,7 @@ void fixture_end(struct fixture *f)
         return;
     }
     fileio_release(f->io);
-    snprintf(command, sizeof command, "rm -rf '%s'", f->dir);
-    ck_assert_int_eq(system(command), 0);
+    temporary_remove(f->dir);
 }
 
 int fixture_try_open(struct fixture *f)

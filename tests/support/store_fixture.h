@@ -20,10 +20,11 @@
 #include "store/format.h"
 #include "store/store.h"
 #include "tests/support/memdisk.h"
+#include "tests/support/temporary.h"
 
 struct fixture {
-    char dir[256];        /* of the store; "" on the in-memory disk */
-    struct memdisk *disk; /* NULL on the real one */
+    char dir[TEMPORARY_MAX]; /* of the store; "" on the in-memory disk */
+    struct memdisk *disk;    /* NULL on the real one */
     struct fileio *io;
     struct store *store; /* NULL while closed */
     struct memclock clock;

@@ -6,18 +6,18 @@
 #include <unistd.h>
 
 #include "daemon/cmdline.h"
+#include "tests/support/temporary.h"
 
-static char file[64];
+static char dir[TEMPORARY_MAX];
+static char file[TEMPORARY_MAX + 8];
 
 static void write_file(const char *text)
 {
     FILE *f;
-    int fd;
 
-    strcpy(file, "/tmp/topicfs-config.XXXXXX");
-    fd = mkstemp(file);
-    ck_assert_int_ge(fd, 0);
-    f = fdopen(fd, "w");
+    temporary_make(dir, "config");
+    snprintf(file, sizeof file, "%s/config", dir);
+    f = fopen(file, "w");
     ck_assert_ptr_nonnull(f);
     fputs(text, f);
     ck_assert_int_eq(fclose(f), 0);
@@ -25,14 +25,14 @@ static void write_file(const char *text)
 
 static void remove_file(void)
 {
-    if (*file)
-        unlink(file);
+    if (*dir)
+        temporary_remove(dir);
 }
 
 /* Reads a command line given as one string; '@' stands for the file's name. */
 static int read_line(struct config *conf, const char *line, struct err *err)
 {
-    char copy[512];
+    char copy[1024];
     char *argv[32] = {(char[]){"topicfs"}};
     char *save;
     int argc = 1;

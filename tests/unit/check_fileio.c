@@ -12,6 +12,7 @@
 
 #include "base/fileio.h"
 #include "tests/support/memdisk.h"
+#include "tests/support/temporary.h"
 
 struct step {
     const char *what, *answer;
@@ -371,27 +372,24 @@ START_TEST(memdisk_answers_as_the_table_says)
 }
 END_TEST
 
-static struct fileio *real_disk(char *dir)
+static struct fileio *real_disk(char dir[TEMPORARY_MAX])
 {
     struct fileio *io;
 
-    ck_assert_ptr_nonnull(mkdtemp(dir));
+    temporary_make(dir, "fileio");
     ck_assert_int_eq(fileio_open(&io, dir, NULL), 0);
     return io;
 }
 
 static void real_disk_remove(struct fileio *io, const char *dir)
 {
-    char command[128];
-
     fileio_release(io);
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    ck_assert_int_eq(system(command), 0);
+    temporary_remove(dir);
 }
 
 START_TEST(real_disk_answers_as_the_table_says)
 {
-    char dir[] = "/tmp/check_fileio.XXXXXX";
+    char dir[TEMPORARY_MAX];
     struct fileio *io = real_disk(dir);
 
     script_run(&scripts[_i], io, "real");
@@ -484,9 +482,9 @@ END_TEST
 
 START_TEST(no_path_leaves_the_real_disk)
 {
-    char dir[] = "/tmp/check_fileio.XXXXXX";
+    char dir[TEMPORARY_MAX];
     struct fileio *io = real_disk(dir);
-    char path[64];
+    char path[TEMPORARY_MAX + 8];
 
     snprintf(path, sizeof path, "%s/link", dir);
     ck_assert_int_eq(symlink("/etc", path), 0);

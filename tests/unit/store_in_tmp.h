@@ -12,9 +12,10 @@
 
 #include "base/fileio.h"
 #include "store/store.h"
+#include "tests/support/temporary.h"
 
 struct tmp_store {
-    char dir[64];
+    char dir[TEMPORARY_MAX];
     struct fileio *io;
     struct store *store;
     uint64_t now_ms; /* its clock */
@@ -30,9 +31,8 @@ static inline void tmp_store_open(struct tmp_store *t)
     struct store_options options = {.name = "store", .wall_ms = tmp_clock, .clock_arg = t};
     struct err err;
 
-    strcpy(t->dir, "/tmp/topicfs-unit.XXXXXX");
+    temporary_make(t->dir, "unit");
     t->now_ms = 1700000000000;
-    ck_assert_ptr_nonnull(mkdtemp(t->dir));
     ck_assert_int_eq(fileio_open(&t->io, t->dir, &err), 0);
     options.io = t->io;
     ck_assert_msg(store_open(&t->store, &options, &err) == 0, "%s", err.text);
@@ -40,13 +40,11 @@ static inline void tmp_store_open(struct tmp_store *t)
 
 static inline void tmp_store_close(struct tmp_store *t)
 {
-    char command[128];
     struct err err;
 
     ck_assert_msg(store_close(t->store, &err) == 0, "%s", err.text);
     fileio_release(t->io);
-    snprintf(command, sizeof command, "rm -rf '%s'", t->dir);
-    ck_assert_int_eq(system(command), 0);
+    temporary_remove(t->dir);
 }
 
 static inline void tmp_flush(struct tmp_store *t)
