@@ -21,7 +21,7 @@
 #include "fs/ops.h"
 
 #define DEFAULT_ROOT_MODE 0755
-#define DEFAULT_WORKERS   16
+#define DEFAULT_WORKERS   10
 #define STREAM_THREADS    2
 #define READ_AHEAD_KB     "1024"
 #define ROOT_INO          1

@@ -81,10 +81,12 @@ static struct publish_answer *begin(fuse_req_t req, size_t count)
 
 void ops_answer_flush(fuse_req_t req, struct publisher *p)
 {
+    struct store *store = ops_fs(req)->tree.store; /* req may be answered soon */
     struct publish_answer *a = begin(req, 0);
 
     if (a)
         publisher_flush(p, &a->wait);
+    store_help_flush(store);
 }
 
 void ops_answer_write(fuse_req_t req, struct publisher *p, size_t count)
@@ -97,12 +99,14 @@ void ops_answer_write(fuse_req_t req, struct publisher *p, size_t count)
 
 void ops_answer_sync(fuse_req_t req, const struct handle *h)
 {
+    struct store *store = ops_fs(req)->tree.store;
     struct publish_answer *a = begin(req, 0);
 
     if (a && h->publisher)
         publisher_sync(h->publisher, &a->wait);
     else if (a)
         publish_sync(h->node->key.topic, h->node->key.partition, &a->wait);
+    store_help_flush(store);
 }
 
 /* Takes one back that nobody has answered; waits_lock is held and let go.

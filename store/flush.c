@@ -368,6 +368,32 @@ static void wait_until_due(struct flusher *fl, uint64_t due_us, bool *worked)
     fl->wakes_us = 0;
 }
 
+/* One round at a time; lock held, let go meanwhile. */
+static bool exclusive_round(struct flusher *fl)
+{
+    bool any;
+
+    fl->in_round = true;
+    pthread_mutex_unlock(&fl->lock);
+    any = journal_round(fl, clock_mono_us());
+    pthread_mutex_lock(&fl->lock);
+    fl->in_round = false;
+    return any;
+}
+
+void store_help_flush(struct store *store)
+{
+    struct flusher *fl = &store->flusher;
+
+    pthread_mutex_lock(&fl->lock);
+    if (fl->threads > 0 && !fl->stop && !fl->in_round && fl->heap_count > 0 &&
+        fl->heap[0]->flush.due_us <= clock_mono_us()) {
+        exclusive_round(fl);
+        pthread_cond_signal(&fl->due);
+    }
+    pthread_mutex_unlock(&fl->lock);
+}
+
 static void *flush_thread(void *arg)
 {
     struct flusher *fl = arg;
@@ -377,16 +403,18 @@ static void *flush_thread(void *arg)
     while (!fl->stop) {
         uint64_t due_us = fl->heap_count > 0 ? fl->heap[0]->flush.due_us : NOT_DUE;
 
-        if (due_us > clock_mono_us() && journal_may_turn(&fl->store->journal)) {
+        if (fl->in_round) {
+            pthread_cond_wait(&fl->due, &fl->lock);
+        } else if (due_us > clock_mono_us() && journal_may_turn(&fl->store->journal)) {
+            fl->in_round = true;
             pthread_mutex_unlock(&fl->lock);
             (void)journal_ready(&fl->store->journal, JOURNAL_RECORD_BYTES);
             pthread_mutex_lock(&fl->lock);
+            fl->in_round = false;
         } else if (due_us > clock_mono_us()) {
             wait_until_due(fl, due_us, &worked);
         } else {
-            pthread_mutex_unlock(&fl->lock);
-            worked |= journal_round(fl, clock_mono_us());
-            pthread_mutex_lock(&fl->lock);
+            worked |= exclusive_round(fl);
         }
     }
     pthread_mutex_unlock(&fl->lock);

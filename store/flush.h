@@ -82,6 +82,7 @@ struct flusher {
     size_t heap_places; /* partitions that may need one */
     struct partition *direct_head, *direct_tail;
     struct waiter *notice_head, *notice_tail; /* completed, not told yet */
+    bool in_round; /* the flush thread, or one that helps, is at a record */
     bool stop;
     bool refuse;              /* waits end with ERR_STOPPING */
     _Atomic unsigned threads; /* running */

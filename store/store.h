@@ -74,6 +74,13 @@ void store_abandon(struct store *store);
  * with it: the first step of a stop, so that nobody is left waiting. */
 void store_stop_waiting(struct store *store);
 
+/*
+ * Runs a flush through the journal in this thread, if one is due and none
+ * runs: for a caller that has just queued a wait and has nothing to do until
+ * it ends. Saves the way to the flush thread and back; blocks on disk I/O.
+ */
+void store_help_flush(struct store *store);
+
 /* Without threads: does one round of what they would do. True if there was
  * anything to do. `now` as if every flush.ms had passed. */
 bool store_work(struct store *store, bool now);
