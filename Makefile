@@ -120,7 +120,9 @@ RUN = TOPICFS_BIN=$(abspath $(B))/topicfs TOPICFS_TOOLS=$(abspath $(B))/tools \
       $(if $(filter asan tsan,$(VARIANT)),TOPICFS_SANITIZER=$(VARIANT)) tests/run.sh
 RUN_UNIT = --limit 300 $(UNIT)
 RUN_E2E = --limit 300 $(E2E)
-RUN_CRASH = --limit 1200 $(if $(CRASH),'$(CRASH) $(TOPICFS_SCALE)')
+# More than ten million states; where coverage is what counts, a quarter.
+CRASH_TIMES = $(shell echo $$(($(if $(filter coverage,$(VARIANT)),1,4) * $(TOPICFS_SCALE))))
+RUN_CRASH = --limit 3600 $(if $(CRASH),'$(CRASH) $(CRASH_TIMES)')
 RUN_KILL = --limit 900 $(KILL)
 
 check: $(PROGRAM) $(UNIT) $(CRASH) $(KILL_PROGRAMS) $(TOOLS)
@@ -134,7 +136,7 @@ check-e2e: $(PROGRAM) $(TOOLS)
 check-suites: $(PROGRAM) $(UNIT) $(TOOLS)
 	@$(RUN) $(RUN_UNIT) $(RUN_E2E)
 crash: $(CRASH)
-	@$(if $(CRASH),$(CRASH) $(TOPICFS_SCALE))
+	@$(if $(CRASH),$(CRASH) $(CRASH_TIMES))
 kill: $(PROGRAM) $(KILL_PROGRAMS) $(TOOLS)
 	@$(if $(KILL),$(subst tests/run.sh,,$(RUN)) $(KILL))
 asan tsan:
