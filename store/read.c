@@ -286,11 +286,11 @@ static int stat_of(struct partition *part, const struct view *v, struct segment_
     return 0;
 }
 
-int partition_segment_next(struct partition *part, uint64_t from, struct segment_stat *st)
+/* The first segment with base >= from; exact: the one with that base. */
+static int view_from(struct partition *part, uint64_t from, bool exact, struct view *v)
 {
     struct mark visible;
     struct err err;
-    struct view v;
     size_t i;
     int rc = partition_load(part, &err);
 
@@ -301,11 +301,18 @@ int partition_segment_next(struct partition *part, uint64_t from, struct segment
     i = view_index(part, from);
     if (part->segments[i]->base < from)
         i++;
-    if (i == part->segment_count) {
+    if (i == part->segment_count || (exact && part->segments[i]->base != from)) {
         pthread_mutex_unlock(&part->lock);
         return -ENOENT;
     }
-    rc = view_of(part, i, &visible, &v);
+    return view_of(part, i, &visible, v);
+}
+
+int partition_segment_next(struct partition *part, uint64_t from, struct segment_stat *st)
+{
+    struct view v;
+    int rc = view_from(part, from, false, &v);
+
     if (rc < 0)
         return rc;
     rc = stat_of(part, &v, st);
@@ -333,22 +340,9 @@ static int view_held(struct segment *seg, struct view *v)
 
 int partition_segment_hold(struct partition *part, uint64_t base, struct segment **seg)
 {
-    struct mark visible;
-    struct err err;
     struct view v;
-    size_t i;
-    int rc = partition_load(part, &err);
+    int rc = view_from(part, base, true, &v);
 
-    if (rc < 0)
-        return rc;
-    view_mark(part, &visible);
-    pthread_mutex_lock(&part->lock);
-    i = view_index(part, base);
-    if (part->segments[i]->base != base) {
-        pthread_mutex_unlock(&part->lock);
-        return -ENOENT;
-    }
-    rc = view_of(part, i, &visible, &v);
     if (rc == 0)
         *seg = v.seg;
     return rc;

@@ -43,6 +43,13 @@ struct replay {
     uint64_t parts;
 };
 
+static void replay_free(struct replay *rp)
+{
+    free(rp->place);
+    free(rp->record);
+    free(rp->window);
+}
+
 static int place_add(struct replay *rp, int file, uint64_t pos, const struct journal_record *r)
 {
     if (rp->count == rp->room) {
@@ -370,20 +377,43 @@ int replay_journals(struct store *store, uint64_t *sequence, bool *keep, struct 
     *keep = rp.no_room;
     store->journal.damaged = rp.damaged;
     atomic_store(&store->parts_replayed, rp.parts);
-    free(rp.place);
-    free(rp.record);
-    free(rp.window);
+    replay_free(&rp);
     return rc;
 }
 
 int replay_last_sequence(struct store *store, uint64_t *sequence)
 {
     struct replay rp = {.store = store};
-    uint64_t from;
-    int rc = read_both(&rp, &from, sequence);
+    struct journal_record last = {0};
+    uint64_t pos = 0;
+    int file = -1;
+    int rc = 0;
 
-    free(rp.place);
-    free(rp.record);
-    free(rp.window);
-    return rc;
+    /* The file whose turn began last has the last record. */
+    for (int i = 0; rc >= 0 && i < 2; i++) {
+        struct journal_record r;
+        uint64_t at = JOURNAL_BLOCK;
+
+        if (store->journal.file[i].fd < 0)
+            continue;
+        rc = turn_begin(&rp, i, &at, &r);
+        if (rc == 1 && r.sequence > last.sequence) {
+            last = r;
+            pos = at;
+            file = i;
+        }
+    }
+    while (rc >= 0 && file >= 0) {
+        struct journal_record r;
+
+        pos += (last.length + JOURNAL_BLOCK - 1) & ~(uint64_t)(JOURNAL_BLOCK - 1);
+        rc = record_read(&rp, file, pos, &r);
+        if (rc != 1 || r.salt != last.salt || r.sequence != last.sequence + 1)
+            break;
+        last = r;
+    }
+    if (rc >= 0)
+        *sequence = last.sequence;
+    replay_free(&rp);
+    return rc < 0 ? rc : 0;
 }
