@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tests/support/store_fixture.h"
+#include "tests/support/suite.h"
 
 #define WRITERS 8
 
@@ -462,8 +463,6 @@ int main(void)
 {
     Suite *suite = suite_create("append_group");
     TCase *tc = tcase_create("append_group");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(tc, setup, teardown);
@@ -478,8 +477,5 @@ int main(void)
     tcase_add_test(tc, turns_rolls_and_switches_at_once);
     tcase_add_loop_test(tc, waiters_in_bulk, 0, 2);
     tcase_add_test(tc, watchers_are_told_or_cancelled_never_both);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

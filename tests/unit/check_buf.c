@@ -1,10 +1,10 @@
 /* base/buf: growing, the cap, formatting. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "tests/support/suite.h"
 
 START_TEST(empty_buffer_needs_no_release)
 {
@@ -95,8 +95,6 @@ int main(void)
 {
     Suite *suite = suite_create("buf");
     TCase *tc = tcase_create("buf");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_test(tc, empty_buffer_needs_no_release);
@@ -105,8 +103,5 @@ int main(void)
     tcase_add_test(tc, a_length_near_the_end_of_memory_is_refused);
     tcase_add_test(tc, printf_appends_without_its_nul);
     tcase_add_test(tc, cleared_buffer_keeps_its_room);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

@@ -1,8 +1,8 @@
 /* base/bytes: integers, uvarints and the cursor whose first failure sticks. */
 #include <check.h>
-#include <stdlib.h>
 
 #include "base/bytes.h"
+#include "tests/support/suite.h"
 
 START_TEST(integers_are_little_endian)
 {
@@ -121,9 +121,7 @@ int main(void)
 {
     Suite *suite = suite_create("bytes");
     TCase *tc = tcase_create("bytes");
-    SRunner *runner = srunner_create(suite);
     int values = (int)(sizeof uvarints / sizeof *uvarints);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_test(tc, integers_are_little_endian);
@@ -133,8 +131,5 @@ int main(void)
     tcase_add_test(tc, cursor_reads_in_order);
     tcase_add_test(tc, failure_of_a_cursor_sticks);
     tcase_add_test(tc, a_length_near_the_end_of_memory_fails);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

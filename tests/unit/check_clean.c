@@ -12,6 +12,7 @@
 #include "base/crc32c.h"
 #include "store/inside.h"
 #include "tests/support/store_fixture.h"
+#include "tests/support/suite.h"
 
 static struct fixture f;
 static struct partition *part;
@@ -386,8 +387,6 @@ int main(void)
 {
     Suite *suite = suite_create("clean");
     TCase *tc = tcase_create("clean");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(tc, setup, teardown);
@@ -412,8 +411,5 @@ int main(void)
     tcase_add_test(tc, open_clean_with_a_topic_added);
     tcase_add_test(tc, open_clean_and_lose_the_first_segment);
     tcase_add_test(tc, load_after_clean_that_failed_is_tried_again);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

@@ -2,11 +2,11 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "fs/control.h"
+#include "tests/support/suite.h"
 
 /* -- a topic that is nothing but its settings -- */
 
@@ -211,8 +211,6 @@ int main(void)
 {
     Suite *suite = suite_create("fs/control");
     TCase *tc = tcase_create("control");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, a_write_is_applied_as_a_whole);
@@ -223,9 +221,5 @@ int main(void)
     tcase_add_test(tc, there_is_a_limit);
     tcase_add_test(tc, offsets_are_a_line_a_partition);
     suite_add_tcase(suite, tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    failed += srunner_ntests_run(runner) == 0;
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "daemon/cmdline.h"
+#include "tests/support/suite.h"
 #include "tests/support/temporary.h"
 
 static char dir[TEMPORARY_MAX];
@@ -288,8 +289,6 @@ int main(void)
     Suite *suite = suite_create("daemon/config");
     TCase *words = tcase_create("words");
     TCase *tables = tcase_create("tables");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(words, NULL, remove_file);
     tcase_add_test(words, defaults_are_those_of_the_tables);
@@ -304,9 +303,5 @@ int main(void)
     tcase_add_test(tables, described_defaults_are_the_defaults);
     tcase_add_test(tables, help_names_them_all);
     suite_add_tcase(suite, tables);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    failed += srunner_ntests_run(runner) == 0;
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

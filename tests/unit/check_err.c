@@ -1,10 +1,10 @@
 /* base/err: every code has a sentence and an errno; contexts go in front. */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "tests/support/suite.h"
 
 static const struct {
     int code, errnum;
@@ -96,8 +96,6 @@ int main(void)
 {
     Suite *suite = suite_create("err");
     TCase *tc = tcase_create("err");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_loop_test(tc, code_becomes_its_errno, 0, (int)(sizeof codes / sizeof *codes));
@@ -106,8 +104,5 @@ int main(void)
     tcase_add_test(tc, set_returns_the_code_with_and_without_an_err);
     tcase_add_test(tc, prefix_goes_in_front);
     tcase_add_test(tc, too_long_sentences_are_cut);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 
 #include "base/fileio.h"
 #include "tests/support/memdisk.h"
+#include "tests/support/suite.h"
 #include "tests/support/temporary.h"
 
 struct step {
@@ -512,9 +513,7 @@ int main(void)
 {
     Suite *suite = suite_create("fileio");
     TCase *tc = tcase_create("fileio");
-    SRunner *runner = srunner_create(suite);
     int count = (int)(sizeof scripts / sizeof *scripts);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_loop_test(tc, memdisk_answers_as_the_table_says, 0, count);
@@ -525,8 +524,5 @@ int main(void)
     tcase_add_test(tc, replace_file_is_whole_when_any_call_fails);
     tcase_add_test(tc, no_path_leaves_the_real_disk);
     tcase_add_test(tc, open_of_a_missing_directory_says_which);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

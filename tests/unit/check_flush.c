@@ -10,6 +10,7 @@
 
 #include "store/inside.h"
 #include "tests/support/store_fixture.h"
+#include "tests/support/suite.h"
 
 static struct fixture f;
 static struct partition *part;
@@ -372,15 +373,10 @@ int main(void)
 {
     Suite *suite = suite_create("flush");
     TCase *tc = tcase_create("flush");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 30);
     add_when(tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

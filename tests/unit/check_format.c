@@ -3,11 +3,11 @@
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/crc32c.h"
 #include "store/format.h"
+#include "tests/support/suite.h"
 
 /* CRC-32C bit by bit, over what was added so far. */
 static uint32_t slow_crc(uint32_t crc, const uint8_t *data, size_t len)
@@ -540,8 +540,6 @@ int main(void)
 {
     Suite *suite = suite_create("format");
     TCase *tc = tcase_create("format");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_test(tc, crc_is_crc32c);
@@ -564,8 +562,5 @@ int main(void)
     tcase_add_test(tc, paths_of_files);
     tcase_add_loop_test(tc, name_of_a_file_taken_apart, 0, COUNT(names));
     tcase_add_loop_test(tc, decimal_in_its_one_form_only, 0, COUNT(decimals));
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

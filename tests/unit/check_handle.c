@@ -6,6 +6,7 @@
 #include <fcntl.h>
 
 #include "fs/handle.h"
+#include "tests/support/suite.h"
 #include "tests/unit/store_in_tmp.h"
 
 static int32_t next_id; /* < 0: registering fails so */
@@ -257,8 +258,6 @@ int main(void)
 {
     Suite *suite = suite_create("fs/handle");
     TCase *tc = tcase_create("open files");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, start, finish);
     tcase_add_test(tc, all_opens_share_one_registration);
@@ -268,10 +267,5 @@ int main(void)
     tcase_add_test(tc, only_publish_and_config_are_written_to);
     tcase_add_test(tc, texts_are_as_they_were_when_opened);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    failed += srunner_ntests_run(runner) == 0;
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

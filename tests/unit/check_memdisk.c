@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tests/support/memdisk.h"
+#include "tests/support/suite.h"
 
 static int file(struct memdisk *disk, const char *path)
 {
@@ -113,16 +114,11 @@ int main(void)
 {
     Suite *suite = suite_create("memdisk");
     TCase *tc = tcase_create("memdisk");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_test(tc, fault_hits_the_nth_call_on_its_path);
     tcase_add_test(tc, fault_may_last);
     tcase_add_test(tc, full_disk_takes_what_fits);
     tcase_add_test(tc, a_copy_is_changed_alone);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "fs/merged.h"
+#include "tests/support/suite.h"
 #include "tests/unit/store_in_tmp.h"
 
 static struct tmp_store tmp;
@@ -177,8 +178,6 @@ int main(void)
 {
     Suite *suite = suite_create("fs/merged");
     TCase *tc = tcase_create("merged streams");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, start, finish);
     tcase_add_test(tc, partitions_have_their_turns);
@@ -190,10 +189,5 @@ int main(void)
     tcase_add_test(tc, added_partitions_are_read_from_their_beginning);
     tcase_add_test(tc, across_segments);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    failed += srunner_ntests_run(runner) == 0;
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

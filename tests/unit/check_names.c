@@ -1,9 +1,9 @@
 /* fs/names: which names are names, and what they say. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "fs/names.h"
+#include "tests/support/suite.h"
 
 struct name_case {
     enum name_where where;
@@ -204,17 +204,10 @@ int main(void)
 {
     Suite *suite = suite_create("fs/names");
     TCase *tc = tcase_create("names");
-    SRunner *runner;
-    int failed;
 
     tcase_add_loop_test(tc, names_of_the_grammar, 0, sizeof good / sizeof *good);
     tcase_add_loop_test(tc, anything_else_is_none, 0, sizeof bad / sizeof *bad);
     tcase_add_test(tc, written_names_are_read_back);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    failed += srunner_ntests_run(runner) == 0;
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

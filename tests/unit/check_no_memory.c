@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tests/support/store_fixture.h"
+#include "tests/support/suite.h"
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define FAILING_MALLOC 1
@@ -217,8 +218,6 @@ int main(void)
 {
     Suite *suite = suite_create("no_memory");
     TCase *tc = tcase_create("no_memory");
-    SRunner *runner = srunner_create(suite);
-    int failures;
 
     suite_add_tcase(suite, tc);
     tcase_set_timeout(tc, 60);
@@ -228,8 +227,5 @@ int main(void)
 #else
     (void)each_malloc_fails_once;
 #endif
-    srunner_run_all(runner, CK_ENV);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures > 0;
+    return suite_run(suite);
 }

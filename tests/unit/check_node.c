@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fs/node.h"
+#include "tests/support/suite.h"
 
 /* -- all of the store that nodes need -- */
 
@@ -253,8 +254,6 @@ int main(void)
 {
     Suite *suite = suite_create("fs/node");
     TCase *tc = tcase_create("nodes");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, start, finish);
     tcase_add_test(tc, inode_numbers_are_for_ever);
@@ -268,10 +267,5 @@ int main(void)
     tcase_add_test(tc, tens_of_thousands_of_nodes);
     tcase_add_test(tc, threads_that_look_up_and_forget);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    failed += srunner_ntests_run(runner) == 0;
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -4,10 +4,10 @@
  */
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 
 #include "tests/support/store_fixture.h"
+#include "tests/support/suite.h"
 
 #define PARTITIONS 200
 
@@ -59,15 +59,10 @@ int main(void)
 {
     Suite *suite = suite_create("open_files");
     TCase *tc = tcase_create("few descriptors");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, more_partitions_than_descriptors, 0, 2);
     suite_add_tcase(suite, tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 
 #include "tests/support/powercut.h" /* mem_below() */
 #include "tests/support/store_fixture.h"
+#include "tests/support/suite.h"
 
 static struct fixture f;
 static struct partition *part;
@@ -419,15 +420,10 @@ int main(void)
 {
     Suite *suite = suite_create("partition");
     TCase *tc = tcase_create("partition");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 30);
     add_append(tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tests/support/store_fixture.h"
+#include "tests/support/suite.h"
 
 static struct fixture f;
 static struct partition *part;
@@ -377,15 +378,10 @@ int main(void)
 {
     Suite *suite = suite_create("partition_read");
     TCase *tc = tcase_create("partition_read");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 30);
     add_read(tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

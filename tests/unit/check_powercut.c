@@ -11,6 +11,7 @@
 
 #include "tests/support/outcomes.h"
 #include "tests/support/powercut.h"
+#include "tests/support/suite.h"
 
 START_TEST(nothing_pending_leaves_one_state)
 {
@@ -233,8 +234,6 @@ int main(void)
 {
     Suite *suite = suite_create("powercut");
     TCase *tc = tcase_create("powercut");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_test(tc, nothing_pending_leaves_one_state);
@@ -254,8 +253,5 @@ int main(void)
     tcase_add_test(tc, after_a_failed_fdatasync_another_does_not_help);
     tcase_add_test(tc, writing_again_after_a_failed_fdatasync_helps);
     tcase_add_test(tc, after_a_failed_syncfs_the_size_alone_may_be_durable);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

@@ -4,11 +4,11 @@
  */
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/outcomes.h"
 #include "tests/support/powercut.h"
+#include "tests/support/suite.h"
 
 START_TEST(new_file_is_nameless_until_the_directory_is_synced)
 {
@@ -190,8 +190,6 @@ int main(void)
 {
     Suite *suite = suite_create("powercut_names");
     TCase *tc = tcase_create("powercut_names");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_test(tc, new_file_is_nameless_until_the_directory_is_synced);
@@ -206,8 +204,5 @@ int main(void)
     tcase_add_test(tc, ignored_sync_promises_nothing);
     tcase_add_test(tc, kill_keeps_what_was_done_and_what_is_pending);
     tcase_add_test(tc, powercut_walks_to_what_the_process_sees);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 
 #include "base/diag.h"
 #include "fs/publish.h"
+#include "tests/support/suite.h"
 #include "tests/unit/fake_store.h"
 
 static struct topic *topic;
@@ -491,14 +492,7 @@ static TCase *lines_tests(void)
 int main(void)
 {
     Suite *suite = suite_create("fs/publish");
-    SRunner *runner;
-    int failed;
 
     suite_add_tcase(suite, lines_tests());
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    failed += srunner_ntests_run(runner) == 0;
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

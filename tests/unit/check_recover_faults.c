@@ -11,6 +11,7 @@
 
 #include "tests/support/powercut.h"
 #include "tests/support/store_fixture.h"
+#include "tests/support/suite.h"
 
 static struct fixture f;
 static struct memtree left; /* the disk as a kill left it */
@@ -240,16 +241,11 @@ int main(void)
 {
     Suite *suite = suite_create("recover_faults");
     TCase *tc = tcase_create("recover_faults");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, start_during_which_a_call_fails, 0, COUNT(faults));
     tcase_add_loop_test(tc, start_on_files_in_which_anything_was_changed, 0, 20);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "base/crc32c.h"
 #include "store/set.h"
+#include "tests/support/suite.h"
 
 /* The .log bytes of the set, to be freed. */
 static char *log_of(const struct set *set)
@@ -407,8 +408,6 @@ int main(void)
 {
     Suite *suite = suite_create("set");
     TCase *tc = tcase_create("set");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_test(tc, lines_of_one_write);
@@ -428,8 +427,5 @@ int main(void)
     tcase_add_test(tc, newline_in_a_value_is_told);
     tcase_add_test(tc, message_over_its_limit_leaves_the_set_as_it_was);
     tcase_add_test(tc, message_over_the_sets_limit_leaves_it_as_it_was);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

@@ -8,10 +8,10 @@
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/diag.h"
 #include "tests/support/explore.h"
+#include "tests/support/suite.h"
 
 /* -- the runs -- */
 
@@ -193,14 +193,9 @@ int main(void)
 {
     Suite *suite = suite_create("store_faults");
     TCase *tc = tcase_create("store_faults");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_set_timeout(tc, 100);
     tcase_add_loop_test(tc, every_call_fails, 0, RUNS * FAULTS);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

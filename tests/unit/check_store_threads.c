@@ -6,10 +6,10 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/store_fixture.h"
+#include "tests/support/suite.h"
 
 #define THREADS 6
 
@@ -262,8 +262,6 @@ int main(void)
 {
     Suite *suite = suite_create("store_threads");
     TCase *tc = tcase_create("store_threads");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(tc, setup, teardown);
@@ -273,8 +271,5 @@ int main(void)
     tcase_add_test(tc, settings_changed_by_many);
     tcase_add_test(tc, loaded_by_many_at_once_after_a_clean_stop);
     tcase_add_test(tc, empty_segment_renewed_while_others_look);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "fs/stream.h"
+#include "tests/support/suite.h"
 
 #define PARTS_MAX 8
 
@@ -451,8 +452,6 @@ int main(void)
 {
     Suite *suite = suite_create("fs/stream");
     TCase *tc = tcase_create("waiting");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, start, finish);
     tcase_set_timeout(tc, 120);
@@ -469,10 +468,5 @@ int main(void)
     tcase_add_test(tc, a_stop_tells_all);
     tcase_add_test(tc, no_wake_up_is_lost);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    failed += srunner_ntests_run(runner) == 0;
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tests/support/store_fixture.h"
+#include "tests/support/suite.h"
 
 static struct fixture f;
 
@@ -278,15 +279,10 @@ int main(void)
 {
     Suite *suite = suite_create("topic_config");
     TCase *tc = tcase_create("topic_config");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
     add_changing(tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

@@ -2,10 +2,10 @@
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "store/topicconf.h"
+#include "tests/support/suite.h"
 
 static int parse(struct topic_config *conf, const char *text, struct err *err)
 {
@@ -218,8 +218,6 @@ int main(void)
 {
     Suite *suite = suite_create("topicconf");
     TCase *tc = tcase_create("topicconf");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_loop_test(tc, good_line_changes_one_setting, 0, COUNT(good));
@@ -229,8 +227,5 @@ int main(void)
     tcase_add_loop_test(tc, one_bad_setting_changes_nothing, 0, COUNT(bad_values));
     tcase_add_test(tc, printed_text_reads_back_as_the_same);
     tcase_add_test(tc, every_setting_is_described_with_its_default);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return suite_run(suite);
 }

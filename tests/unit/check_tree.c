@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "fs/tree.h"
+#include "tests/support/suite.h"
 #include "tests/unit/store_in_tmp.h"
 
 static struct tmp_store tmp;
@@ -389,8 +390,6 @@ int main(void)
 {
     Suite *suite = suite_create("fs/tree");
     TCase *tc = tcase_create("tree");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tc, start, finish);
     tcase_add_loop_test(tc, a_name_in_a_partition, 0, sizeof names / sizeof *names);
@@ -405,10 +404,5 @@ int main(void)
     tcase_add_test(tc, sealed_has_what_has_a_successor);
     tcase_add_test(tc, topics_are_made_and_only_empty_ones_removed);
     suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    failed += srunner_ntests_run(runner) == 0;
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }
