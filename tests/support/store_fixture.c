@@ -144,6 +144,62 @@ const char *fixture_status(struct fixture *f, const char *key, char *value, size
     return value;
 }
 
+uint64_t fixture_status_number(struct fixture *f, const char *key)
+{
+    char value[64];
+
+    return strtoull(fixture_status(f, key, value, sizeof value), NULL, 10);
+}
+
+struct topic_config fixture_config(struct fixture *f, const char *name)
+{
+    struct topic *topic = store_topic_find(f->store, name);
+    struct topic_config conf;
+
+    ck_assert_ptr_nonnull(topic);
+    conf = *topic_config(topic);
+    topic_put(topic);
+    return conf;
+}
+
+int fixture_try_configure(struct fixture *f, const char *name, const char *settings)
+{
+    struct topic *topic = store_topic_find(f->store, name);
+    int rc;
+
+    ck_assert_ptr_nonnull(topic);
+    rc = topic_configure(topic, settings, strlen(settings), &f->err);
+    topic_put(topic);
+    return rc;
+}
+
+void fixture_configure(struct fixture *f, const char *name, const char *settings)
+{
+    int rc = fixture_try_configure(f, name, settings);
+
+    ck_assert_msg(rc == 0, "%s", f->err.text);
+}
+
+void fixture_work(struct fixture *f)
+{
+    for (int i = 0; i < 100 && store_work(f->store, false); i++)
+        ;
+}
+
+void fixture_fail_calls(struct fixture *f, unsigned calls, const char *path, uint64_t nth,
+                        bool for_ever, int error)
+{
+    memdisk_set_fault(
+        f->disk,
+        (struct memfault){
+            .calls = calls, .path = path, .nth = nth, .for_ever = for_ever, .error = error});
+}
+
+void fixture_no_faults(struct fixture *f)
+{
+    memdisk_set_fault(f->disk, (struct memfault){0});
+}
+
 /* -- messages -- */
 
 int fixture_try_append(struct partition *part, const char *lines, uint64_t *offset, struct err *err)
@@ -201,6 +257,27 @@ uint64_t fixture_append_key(struct partition *part, const char *key, const char 
     ck_assert_msg(rc == 0, "append: %d: %s", rc, err.text);
     set_release(&set);
     return offset;
+}
+
+void fixture_fill(struct fixture *f, struct partition *part)
+{
+    for (int i = 0; i < 30; i++) {
+        f->clock.now_ms = 1000000 + (uint64_t)i * 1000;
+        fixture_append_bytes(part, 999, (char)('A' + i));
+    }
+    ck_assert_int_eq(fixture_flush(f, part), 0);
+}
+
+size_t fixture_segments(struct partition *part, struct segment_stat *stats, size_t room)
+{
+    struct segment_stat st = {0};
+    size_t n = 0;
+
+    for (uint64_t from = 0; partition_segment_next(part, from, &st) == 0; from = st.base + 1) {
+        ck_assert_uint_lt(n, room);
+        stats[n++] = st;
+    }
+    return n;
 }
 
 static int wait_for(struct fixture *f, struct partition *part, enum wait_for what)

@@ -56,6 +56,20 @@ struct partition *fixture_topic(struct fixture *f, const char *name, const char 
 struct partition *fixture_part(struct fixture *f, const char *name, uint32_t index);
 /* A value of store_status(); "" where there is no such line. */
 const char *fixture_status(struct fixture *f, const char *key, char *value, size_t room);
+uint64_t fixture_status_number(struct fixture *f, const char *key); /* 0 likewise */
+
+/* A topic's settings, and changing them. */
+struct topic_config fixture_config(struct fixture *f, const char *name);
+void fixture_configure(struct fixture *f, const char *name, const char *settings);
+int fixture_try_configure(struct fixture *f, const char *name, const char *settings);
+
+/* Does what work is due. */
+void fixture_work(struct fixture *f);
+
+/* The in-memory disk's fault, as struct memfault says; and none any more. */
+void fixture_fail_calls(struct fixture *f, unsigned calls, const char *path, uint64_t nth,
+                        bool for_ever, int error);
+void fixture_no_faults(struct fixture *f);
 
 /* -- messages -- */
 
@@ -67,6 +81,14 @@ int fixture_try_append(struct partition *part, const char *lines, uint64_t *offs
 uint64_t fixture_append_bytes(struct partition *part, size_t bytes, char letter);
 /* With a key, so that it has a .meta record. */
 uint64_t fixture_append_key(struct partition *part, const char *key, const char *value);
+
+/* Settings of a topic whose segments are soon full. */
+#define SMALL_SEGMENTS "segment.bytes=8192\nset.max.bytes=4096\nmessage.max.bytes=4000\n"
+/* Into a partition with such: four segments, 30 messages of 1,000 bytes, message i with the
+ * letter i and appended at i seconds; all visible. */
+void fixture_fill(struct fixture *f, struct partition *part);
+/* The partition's segments in their order; how many. */
+size_t fixture_segments(struct partition *part, struct segment_stat *stats, size_t room);
 
 /* Waits for all that is appended, doing the store's work; the waiter's rc. */
 int fixture_flush(struct fixture *f, struct partition *part);

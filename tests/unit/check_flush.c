@@ -4,9 +4,6 @@
  */
 #include <check.h>
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "store/inside.h"
 #include "tests/support/store_fixture.h"
@@ -27,46 +24,12 @@ static void teardown(void)
     fixture_end(&f);
 }
 
-static uint64_t status(const char *key)
-{
-    char value[64];
-
-    return strtoull(fixture_status(&f, key, value, sizeof value), NULL, 10);
-}
-
-static void fail_calls(unsigned calls, const char *path, uint64_t nth, bool for_ever, int error)
-{
-    memdisk_set_fault(
-        f.disk,
-        (struct memfault){
-            .calls = calls, .path = path, .nth = nth, .for_ever = for_ever, .error = error});
-}
-
-static void no_faults(void)
-{
-    memdisk_set_fault(f.disk, (struct memfault){0});
-}
-
-static void work(void)
-{
-    for (int i = 0; i < 100 && store_work(f.store, false); i++)
-        ;
-}
-
-static void configure(const char *text)
-{
-    struct topic *topic = partition_topic(part);
-    int rc = topic_configure(topic, text, strlen(text), &f.err);
-
-    ck_assert_msg(rc == 0, "%s", f.err.text);
-}
-
 /* -- when -- */
 
 START_TEST(nothing_is_visible_before_a_flush)
 {
     fixture_append(part, "one\n");
-    work();
+    fixture_work(&f);
     ck_assert_uint_eq(partition_end(part), 4);
     ck_assert_uint_eq(partition_visible_end(part), 0);
     ck_assert(store_work(f.store, true));
@@ -78,7 +41,7 @@ END_TEST
 START_TEST(visible_end_stays_while_the_flush_fails)
 {
     fixture_append(part, "one\n");
-    fail_calls(MEMCALL_BIT(MEMCALL_FDATASYNC), NULL, 1, true, -EIO);
+    fixture_fail_calls(&f, MEMCALL_BIT(MEMCALL_FDATASYNC), NULL, 1, true, -EIO);
     store_work(f.store, true);
     ck_assert_uint_eq(partition_visible_end(part), 0);
     ck_assert(partition_failed(part));
@@ -87,22 +50,22 @@ END_TEST
 
 START_TEST(flush_messages_makes_due)
 {
-    configure("flush.messages=3\n");
+    fixture_configure(&f, "t", "flush.messages=3\n");
     fixture_append(part, "one\n");
     fixture_append(part, "two\n");
-    work();
+    fixture_work(&f);
     ck_assert_uint_eq(partition_visible_end(part), 0);
     fixture_append(part, "three\n");
-    work();
+    fixture_work(&f);
     ck_assert_uint_eq(partition_visible_end(part), 14);
 }
 END_TEST
 
 START_TEST(flush_ms_makes_due)
 {
-    configure("flush.ms=0\n");
+    fixture_configure(&f, "t", "flush.ms=0\n");
     fixture_append(part, "one\n");
-    work();
+    fixture_work(&f);
     ck_assert_uint_eq(partition_visible_end(part), 4);
 }
 END_TEST
@@ -122,7 +85,7 @@ START_TEST(a_watch_does_not)
     waiting_init(&w);
     fixture_append(part, "one\n");
     partition_watch(part, 4, &w.w);
-    work();
+    fixture_work(&f);
     ck_assert(!waiting_told(&w));
     ck_assert_uint_eq(partition_visible_end(part), 0);
     store_work(f.store, true);
@@ -134,14 +97,14 @@ END_TEST
 START_TEST(eight_mib_are_due_at_once_and_go_direct)
 {
     for (int i = 0; i < 8; i++) {
-        work();
+        fixture_work(&f);
         ck_assert_uint_eq(partition_visible_end(part), 0);
         fixture_append_bytes(part, (1 << 20) - 1, 'x');
     }
-    work();
+    fixture_work(&f);
     ck_assert_uint_eq(partition_visible_end(part), 8 << 20);
-    ck_assert_uint_eq(status("direct flushes"), 1);
-    ck_assert_uint_eq(status("journal flushes"), 0);
+    ck_assert_uint_eq(fixture_status_number(&f, "direct flushes"), 1);
+    ck_assert_uint_eq(fixture_status_number(&f, "journal flushes"), 0);
     ck_assert_uint_eq(idx_slot_end(&f, SEG0_IDX, 0), 8 << 20);
 }
 END_TEST
@@ -161,7 +124,7 @@ START_TEST(callbacks_may_append)
 
     fixture_append(part, "one\n");
     partition_wait(part, 4, WAIT_VISIBLE, &w);
-    work();
+    fixture_work(&f);
     ck_assert_ptr_null(w.done);
     ck_assert_uint_eq(partition_visible_end(part), 4);
     ck_assert_uint_eq(partition_end(part), 22);
@@ -202,7 +165,7 @@ START_TEST(cancelled_waiter_is_not_told)
     }
     ck_assert(partition_cancel(part, &w[_i].w));
     ck_assert(!partition_cancel(part, &w[_i].w));
-    work();
+    fixture_work(&f);
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(waiting_told(&w[i]), i != _i);
 }
@@ -231,12 +194,12 @@ START_TEST(wait_for_what_is_not_appended_yet)
 
     waiting_init(&w);
     partition_wait(part, 8, WAIT_VISIBLE, &w.w);
-    work();
+    fixture_work(&f);
     fixture_append(part, "one\n");
-    work();
+    fixture_work(&f);
     ck_assert(!waiting_told(&w));
     fixture_append(part, "two\n");
-    work();
+    fixture_work(&f);
     ck_assert(waiting_told(&w)); /* it hastened this flush */
 }
 END_TEST
@@ -285,7 +248,7 @@ START_TEST(n_waiters_one_fdatasync)
         partition_wait(parts[i % 20], partition_end(parts[i % 20]), WAIT_VISIBLE, &w[i].w);
     }
     before = f.disk->calls[MEMCALL_FDATASYNC];
-    work();
+    fixture_work(&f);
     for (int i = 0; i < 100; i++)
         ck_assert_int_eq(waiting_for(&w[i]), 0);
     ck_assert_uint_eq(f.disk->calls[MEMCALL_FDATASYNC] - before, 1);
@@ -304,12 +267,12 @@ START_TEST(many_partitions_direct_are_one_syncfs)
         fixture_append(fixture_part(&f, "many", p), "one\n");
     before = f.disk->calls[MEMCALL_SYNCFS];
     if (_i == 1) /* syncfs says only that something failed; then each is asked */
-        fail_calls(MEMCALL_BIT(MEMCALL_SYNCFS), NULL, 1, false, -EIO);
+        fixture_fail_calls(&f, MEMCALL_BIT(MEMCALL_SYNCFS), NULL, 1, false, -EIO);
     if (_i == 2)
-        fail_calls(MEMCALL_BIT(MEMCALL_SYNCFS) | MEMCALL_BIT(MEMCALL_FDATASYNC), "many/7/*.log", 1,
-                   false, -EIO);
+        fixture_fail_calls(&f, MEMCALL_BIT(MEMCALL_SYNCFS) | MEMCALL_BIT(MEMCALL_FDATASYNC),
+                           "many/7/*.log", 1, false, -EIO);
     store_work(f.store, true);
-    no_faults();
+    fixture_no_faults(&f);
     ck_assert_uint_eq(f.disk->calls[MEMCALL_SYNCFS] - before, 1);
     for (uint32_t p = 0; p < 40; p++)
         ck_assert_uint_eq(partition_visible_end(fixture_part(&f, "many", p)), 4);

@@ -5,7 +5,6 @@
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/store_fixture.h"
@@ -26,46 +25,12 @@ static void teardown(void)
     fixture_end(&f);
 }
 
-static uint64_t status(const char *key)
-{
-    char value[64];
-
-    return strtoull(fixture_status(&f, key, value, sizeof value), NULL, 10);
-}
-
-static void fail_calls(unsigned calls, const char *path, uint64_t nth, bool for_ever, int error)
-{
-    memdisk_set_fault(
-        f.disk,
-        (struct memfault){
-            .calls = calls, .path = path, .nth = nth, .for_ever = for_ever, .error = error});
-}
-
-static void no_faults(void)
-{
-    memdisk_set_fault(f.disk, (struct memfault){0});
-}
-
-static void work(void)
-{
-    for (int i = 0; i < 100 && store_work(f.store, false); i++)
-        ;
-}
-
-static void configure(const char *text)
-{
-    struct topic *topic = partition_topic(part);
-    int rc = topic_configure(topic, text, strlen(text), &f.err);
-
-    ck_assert_msg(rc == 0, "%s", f.err.text);
-}
-
 /* -- failure -- */
 
 START_TEST(directory_that_does_not_sync_fails_the_partition)
 {
     fixture_append_key(part, "k", "v");
-    fail_calls(MEMCALL_BIT(MEMCALL_SYNC_DIR), "t/0", 1, false, -EIO);
+    fixture_fail_calls(&f, MEMCALL_BIT(MEMCALL_SYNC_DIR), "t/0", 1, false, -EIO);
     ck_assert_int_eq(fixture_flush(&f, part), -EIO);
     ck_assert(partition_failed(part));
     ck_assert_uint_eq(partition_visible_end(part), 0);
@@ -80,15 +45,16 @@ START_TEST(failed_fdatasync_is_final)
     struct err err = {0};
     uint64_t offset;
 
-    configure("flush.sync=os\n");
+    fixture_configure(&f, "t", "flush.sync=os\n");
     fixture_append(part, "one\n");
     for (int i = 0; i < 3; i++) {
         waiting_init(&w[i]);
         partition_wait(part, 4, WAIT_DURABLE, &w[i].w);
     }
-    fail_calls(MEMCALL_BIT(MEMCALL_FDATASYNC), "t/0/*.log", 1, false, _i ? -EIO : -ENOSPC);
-    work();
-    no_faults(); /* the kernel would say OK from here on */
+    fixture_fail_calls(&f, MEMCALL_BIT(MEMCALL_FDATASYNC), "t/0/*.log", 1, false,
+                       _i ? -EIO : -ENOSPC);
+    fixture_work(&f);
+    fixture_no_faults(&f); /* the kernel would say OK from here on */
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(waiting_for(&w[i]), -EIO);
     ck_assert(partition_failed(part));
@@ -112,10 +78,11 @@ START_TEST(failed_flush_when_rolling)
     struct err err = {0};
     uint64_t offset = 77;
 
-    configure("segment.bytes=8192\nset.max.bytes=4096\nmessage.max.bytes=4096\n");
+    fixture_configure(&f, "t", "segment.bytes=8192\nset.max.bytes=4096\nmessage.max.bytes=4096\n");
     fixture_append_bytes(part, 3999, 'a');
     fixture_append_bytes(part, 3999, 'b');
-    fail_calls(MEMCALL_BIT(MEMCALL_FDATASYNC), "t/0/*.log", 1, false, _i ? -EIO : -ENOSPC);
+    fixture_fail_calls(&f, MEMCALL_BIT(MEMCALL_FDATASYNC), "t/0/*.log", 1, false,
+                       _i ? -EIO : -ENOSPC);
     snprintf(line, sizeof line, "%0300d\n", 0);
     ck_assert_int_eq(fixture_try_append(part, line, &offset, &err), -EIO);
     ck_assert_uint_eq(offset, 77);
@@ -131,11 +98,12 @@ START_TEST(append_that_fails_is_cut_and_the_partition_goes_on)
     uint64_t offset = 77;
 
     fixture_append(part, "one\n");
-    fail_calls(MEMCALL_BIT(MEMCALL_PWRITEV), "t/0/*", (uint64_t)_i % 2 + 1, false, errors[_i / 2]);
+    fixture_fail_calls(&f, MEMCALL_BIT(MEMCALL_PWRITEV), "t/0/*", (uint64_t)_i % 2 + 1, false,
+                       errors[_i / 2]);
     ck_assert_int_eq(fixture_try_append(part, "two\n", &offset, &err), errors[_i / 2]);
     ck_assert_uint_eq(offset, 77);
     ck_assert_ptr_nonnull(strstr(err.text, "t/0: "));
-    no_faults();
+    fixture_no_faults(&f);
     ck_assert_uint_eq(file_size(&f, SEG0_LOG), 4);
     ck_assert_uint_eq(file_size(&f, SEG0_IDX), ENTRY_AT(1));
     ck_assert_uint_eq(fixture_append(part, "three\n"), 4);
@@ -146,7 +114,7 @@ END_TEST
 
 START_TEST(append_cut_short_goes_on_where_the_write_stopped)
 {
-    fail_calls(MEMCALL_BIT(MEMCALL_PWRITEV), "t/0/*", (uint64_t)_i, false, 0);
+    fixture_fail_calls(&f, MEMCALL_BIT(MEMCALL_PWRITEV), "t/0/*", (uint64_t)_i, false, 0);
     fixture_append(part, "one\ntwo\n");
     ck_assert_int_eq(fixture_flush(&f, part), 0);
     fixture_expect(&f, part, "one\ntwo\n");
@@ -160,12 +128,13 @@ START_TEST(append_that_cannot_be_undone_fails_the_partition)
 
     fixture_append(part, "one\n");
     ck_assert_int_eq(fixture_flush(&f, part), 0);
-    fail_calls(MEMCALL_BIT(MEMCALL_PWRITEV) | MEMCALL_BIT(MEMCALL_TRUNCATE) |
-                   MEMCALL_BIT(MEMCALL_FDATASYNC),
-               "t/0/*.idx", 1, true, -EIO);
+    fixture_fail_calls(&f,
+                       MEMCALL_BIT(MEMCALL_PWRITEV) | MEMCALL_BIT(MEMCALL_TRUNCATE) |
+                           MEMCALL_BIT(MEMCALL_FDATASYNC),
+                       "t/0/*.idx", 1, true, -EIO);
     ck_assert_int_eq(fixture_try_append(part, "two\n", &offset, &err), -EIO);
     ck_assert_uint_eq(offset, 77);
-    no_faults();
+    fixture_no_faults(&f);
     ck_assert(partition_failed(part));
     ck_assert_int_eq(fixture_try_append(part, "two\n", &offset, &err), ERR_FAILED);
     fixture_expect(&f, part, "one\n");
@@ -176,15 +145,15 @@ END_TEST
 
 START_TEST(os_is_visible_at_once_and_never_in_the_journal)
 {
-    configure("flush.sync=os\n");
+    fixture_configure(&f, "t", "flush.sync=os\n");
     fixture_append(part, "one\n");
     ck_assert_uint_eq(partition_visible_end(part), 4);
-    work();
+    fixture_work(&f);
     store_work(f.store, true);
-    ck_assert_uint_eq(status("journal flushes"), 0);
-    ck_assert_uint_eq(status("direct flushes"), 0);
+    ck_assert_uint_eq(fixture_status_number(&f, "journal flushes"), 0);
+    ck_assert_uint_eq(fixture_status_number(&f, "direct flushes"), 0);
     ck_assert_int_eq(fixture_flush(&f, part), 0);
-    ck_assert_uint_eq(status("direct flushes"), 0);
+    ck_assert_uint_eq(fixture_status_number(&f, "direct flushes"), 0);
     ck_assert_uint_eq(idx_slot_end(&f, SEG0_IDX, 0), 0);
 }
 END_TEST
@@ -193,7 +162,7 @@ START_TEST(os_tells_watchers_in_the_append)
 {
     struct waiting w;
 
-    configure("flush.sync=os\n");
+    fixture_configure(&f, "t", "flush.sync=os\n");
     waiting_init(&w);
     partition_watch(part, 4, &w.w);
     fixture_append(part, "one\n");
@@ -203,10 +172,10 @@ END_TEST
 
 START_TEST(os_fsync_flushes_direct)
 {
-    configure("flush.sync=os\n");
+    fixture_configure(&f, "t", "flush.sync=os\n");
     fixture_append(part, "one\n");
     ck_assert_int_eq(fixture_fsync(&f, part), 0);
-    ck_assert_uint_eq(status("direct flushes"), 1);
+    ck_assert_uint_eq(fixture_status_number(&f, "direct flushes"), 1);
     ck_assert_uint_eq(idx_slot_end(&f, SEG0_IDX, 0), 4);
 }
 END_TEST
@@ -215,13 +184,13 @@ START_TEST(os_fsync_of_what_is_not_appended_yet)
 {
     struct waiting w;
 
-    configure("flush.sync=os\n");
+    fixture_configure(&f, "t", "flush.sync=os\n");
     waiting_init(&w);
     partition_wait(part, 4, WAIT_DURABLE, &w.w);
-    work();
+    fixture_work(&f);
     ck_assert(!waiting_told(&w));
     fixture_append(part, "one\n");
-    work();
+    fixture_work(&f);
     ck_assert(waiting_told(&w));
     ck_assert_uint_eq(idx_slot_end(&f, SEG0_IDX, 0), 4);
 }
@@ -229,14 +198,14 @@ END_TEST
 
 START_TEST(os_to_disk_flushes_all_of_it_first)
 {
-    configure("flush.sync=os\n");
+    fixture_configure(&f, "t", "flush.sync=os\n");
     fixture_append(part, "one\n");
-    configure("flush.sync=disk\n");
+    fixture_configure(&f, "t", "flush.sync=disk\n");
     ck_assert_uint_eq(idx_slot_end(&f, SEG0_IDX, 0), 4);
     fixture_append(part, "two\n");
     ck_assert_uint_eq(partition_visible_end(part), 4);
     ck_assert_int_eq(fixture_flush(&f, part), 0);
-    ck_assert_uint_eq(status("journal flushes"), 1);
+    ck_assert_uint_eq(fixture_status_number(&f, "journal flushes"), 1);
     fixture_kill(&f);
     file_cut(&f, SEG0_LOG, 4);
     file_cut(&f, SEG0_IDX, ENTRY_AT(1));
@@ -247,9 +216,9 @@ END_TEST
 
 START_TEST(os_to_disk_that_cannot_flush_says_so)
 {
-    configure("flush.sync=os\n");
+    fixture_configure(&f, "t", "flush.sync=os\n");
     fixture_append(part, "one\n");
-    fail_calls(MEMCALL_BIT(MEMCALL_FDATASYNC), "t/0/*", 1, false, -EIO);
+    fixture_fail_calls(&f, MEMCALL_BIT(MEMCALL_FDATASYNC), "t/0/*", 1, false, -EIO);
     ck_assert_int_lt(topic_configure(partition_topic(part), "flush.sync=disk\n", 16, &f.err), 0);
     ck_assert(partition_failed(part));
 }
@@ -262,8 +231,8 @@ START_TEST(disk_to_os_with_a_waiter)
     fixture_append(part, "one\n");
     waiting_init(&w);
     partition_wait(part, 4, WAIT_VISIBLE, &w.w);
-    configure("flush.sync=os\n");
-    work();
+    fixture_configure(&f, "t", "flush.sync=os\n");
+    fixture_work(&f);
     ck_assert(waiting_told(&w));
     ck_assert_int_eq(w.rc, 0);
     ck_assert_uint_eq(partition_visible_end(part), 4);

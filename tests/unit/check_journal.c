@@ -32,13 +32,6 @@ static void teardown(void)
     fixture_end(&f);
 }
 
-static uint64_t status(const char *key)
-{
-    char value[64];
-
-    return strtoull(fixture_status(&f, key, value, sizeof value), NULL, 10);
-}
-
 static void append_flushed(struct partition *p, size_t bytes, char letter)
 {
     fixture_append_bytes(p, bytes, letter);
@@ -122,10 +115,10 @@ START_TEST(files_take_turns_and_checkpoints_free_them)
 {
     for (int i = 0; i < 100; i++)
         append_flushed(part, 2999, (char)('a' + i % 26));
-    ck_assert_uint_ge(status("journal turns"), 14);
-    ck_assert_uint_ge(status("checkpoints"), 13);
-    ck_assert_uint_eq(status("journal flushes"), 100);
-    ck_assert_uint_eq(status("direct flushes"), 0);
+    ck_assert_uint_ge(fixture_status_number(&f, "journal turns"), 14);
+    ck_assert_uint_ge(fixture_status_number(&f, "checkpoints"), 13);
+    ck_assert_uint_eq(fixture_status_number(&f, "journal flushes"), 100);
+    ck_assert_uint_eq(fixture_status_number(&f, "direct flushes"), 0);
     ck_assert_uint_le(file_size(&f, ".journal.0"), 32 << 10);
     ck_assert_uint_le(file_size(&f, ".journal.1"), 32 << 10);
     ck_assert_uint_gt(idx_slot_end(&f, SEG0_IDX, 0), 200000); /* by the checkpoints */
@@ -198,8 +191,8 @@ START_TEST(part_above_its_limit_goes_direct)
 {
     f.options.journal_part_bytes = 0;
     append_flushed(part, (256 << 10) + 1, 'x');
-    ck_assert_uint_eq(status("direct flushes"), 1);
-    ck_assert_uint_eq(status("journal flushes"), 0);
+    ck_assert_uint_eq(fixture_status_number(&f, "direct flushes"), 1);
+    ck_assert_uint_eq(fixture_status_number(&f, "journal flushes"), 0);
     ck_assert_uint_eq(idx_slot_end(&f, SEG0_IDX, 0), (256 << 10) + 2);
 }
 END_TEST
@@ -207,9 +200,9 @@ END_TEST
 START_TEST(record_that_no_file_holds_goes_direct)
 {
     append_flushed(part, 40000, 'x');
-    ck_assert_uint_eq(status("direct flushes"), 1);
+    ck_assert_uint_eq(fixture_status_number(&f, "direct flushes"), 1);
     append_flushed(part, 99, 'x');
-    ck_assert_uint_eq(status("journal flushes"), 1);
+    ck_assert_uint_eq(fixture_status_number(&f, "journal flushes"), 1);
 }
 END_TEST
 
@@ -220,13 +213,13 @@ START_TEST(journal_without_room_goes_direct_and_comes_back)
     fixture_append(part, "one\n");
     f.disk->room_bytes = memdisk_used_bytes(f.disk);
     ck_assert_int_eq(fixture_flush(&f, part), 0);
-    ck_assert_uint_eq(status("direct flushes"), 1);
-    ck_assert_uint_eq(status("journal flushes"), 0);
+    ck_assert_uint_eq(fixture_status_number(&f, "direct flushes"), 1);
+    ck_assert_uint_eq(fixture_status_number(&f, "journal flushes"), 0);
     f.disk->room_bytes = 0;
     offset = fixture_append(part, "two\n");
     ck_assert_uint_eq(offset, 4);
     ck_assert_int_eq(fixture_flush(&f, part), 0);
-    ck_assert_uint_eq(status("journal flushes"), 1);
+    ck_assert_uint_eq(fixture_status_number(&f, "journal flushes"), 1);
 }
 END_TEST
 
@@ -240,14 +233,14 @@ START_TEST(journal_that_fails_is_given_up_and_flushes_go_direct)
                                                 .error = _i ? -EIO : -ENOSPC});
     append_flushed(part, 99, 'x');
     ck_assert_uint_eq(partition_visible_end(part), 100);
-    ck_assert_uint_eq(status("direct flushes"), 1);
+    ck_assert_uint_eq(fixture_status_number(&f, "direct flushes"), 1);
     ck_assert_str_eq(fixture_status(&f, "journal", value, sizeof value),
                      "given up until the next start");
     append_flushed(part, 99, 'y'); /* a second fdatasync would say OK: it is not asked */
-    ck_assert_uint_eq(status("journal flushes"), 0);
+    ck_assert_uint_eq(fixture_status_number(&f, "journal flushes"), 0);
     fixture_reopen(&f);
     append_flushed(fixture_part(&f, "t", 0), 99, 'z');
-    ck_assert_uint_eq(status("journal flushes"), 1);
+    ck_assert_uint_eq(fixture_status_number(&f, "journal flushes"), 1);
 }
 END_TEST
 
@@ -266,7 +259,7 @@ START_TEST(turn_of_a_failed_partition_is_kept)
     for (int i = 0; i < 50; i++)
         append_flushed(part, 2999, 'x');
     ck_assert(partition_failed(bad));
-    ck_assert_uint_gt(status("direct flushes"), 30);
+    ck_assert_uint_gt(fixture_status_number(&f, "direct flushes"), 30);
     memdisk_set_fault(f.disk, (struct memfault){0});
     fixture_kill(&f);
     file_cut(&f, "bad/0/00000000000000000000.log", 0); /* as the failed write-back left it */
@@ -312,7 +305,7 @@ START_TEST(open_with_all_in_the_journal)
 {
     leave_only_the_journal();
     expect_ends(300, 300);
-    ck_assert_uint_eq(status("replayed at start"), 6);
+    ck_assert_uint_eq(fixture_status_number(&f, "replayed at start"), 6);
 }
 END_TEST
 
@@ -371,7 +364,7 @@ START_TEST(open_with_both_journal_files_missing)
     part = fixture_part(&f, "t", 0);
     ck_assert_uint_eq(partition_visible_end(part), 100);
     append_flushed(part, 99, 'y');
-    ck_assert_uint_eq(status("journal flushes"), 1);
+    ck_assert_uint_eq(fixture_status_number(&f, "journal flushes"), 1);
 }
 END_TEST
 
@@ -392,7 +385,7 @@ START_TEST(open_with_a_journal_header_that_is_not_valid)
     part = fixture_part(&f, "t", 0);
     ck_assert_uint_eq(partition_visible_end(part), 100);
     append_flushed(part, 99, 'y');
-    ck_assert_uint_eq(status("journal flushes"), 1);
+    ck_assert_uint_eq(fixture_status_number(&f, "journal flushes"), 1);
     fixture_kill_reopen(&f);
     ck_assert_uint_eq(partition_visible_end(fixture_part(&f, "t", 0)), 200);
 }
@@ -415,7 +408,7 @@ START_TEST(open_with_the_journal_of_another_store)
     fixture_open(&f);
     part = fixture_part(&f, "t", 0);
     ck_assert_uint_eq(partition_visible_end(part), 50);
-    ck_assert_uint_eq(status("replayed at start"), 0);
+    ck_assert_uint_eq(fixture_status_number(&f, "replayed at start"), 0);
     g.store = NULL;
     fixture_end(&g);
 }
@@ -447,7 +440,8 @@ START_TEST(open_replays_only_from_from_on)
     fixture_open(&f);
     part = fixture_part(&f, "t", 0);
     ck_assert_uint_eq(partition_visible_end(part), 1500);
-    ck_assert_uint_le(status("replayed at start"), 8); /* the turns of 8 to 14, and 15 */
+    /* the turns of 8 to 14, and 15 */
+    ck_assert_uint_le(fixture_status_number(&f, "replayed at start"), 8);
 }
 END_TEST
 

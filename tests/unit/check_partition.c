@@ -15,13 +15,11 @@
 static struct fixture f;
 static struct partition *part;
 
-#define SMALL "segment.bytes=8192\nset.max.bytes=4096\nmessage.max.bytes=4000\n"
-
 static void setup(void)
 {
     fixture_mem(&f);
     fixture_open(&f);
-    part = fixture_topic(&f, "t", SMALL);
+    part = fixture_topic(&f, "t", SMALL_SEGMENTS);
 }
 
 static void teardown(void)
@@ -34,34 +32,11 @@ static void flush(void)
     ck_assert_int_eq(fixture_flush(&f, part), 0);
 }
 
-/* Five segments: 30 messages of 1,000 bytes, message i with the letter i and
- * appended at i seconds. */
-static void fill(void)
-{
-    for (int i = 0; i < 30; i++) {
-        f.clock.now_ms = 1000000 + (uint64_t)i * 1000;
-        fixture_append_bytes(part, 999, (char)('A' + i));
-    }
-    flush();
-}
-
-static size_t segments(struct segment_stat *stats, size_t room)
-{
-    struct segment_stat st = {0};
-    size_t n = 0;
-
-    for (uint64_t from = 0; partition_segment_next(part, from, &st) == 0; from = st.base + 1) {
-        ck_assert_uint_lt(n, room);
-        stats[n++] = st;
-    }
-    return n;
-}
-
 static size_t count_segments(void)
 {
     struct segment_stat stats[64];
 
-    return segments(stats, 64);
+    return fixture_segments(part, stats, 64);
 }
 
 /* -- append and its limits -- */
@@ -187,8 +162,8 @@ START_TEST(roll_by_size_of_log)
 {
     struct segment_stat st[8];
 
-    fill();
-    ck_assert_uint_eq(segments(st, 8), 4);
+    fixture_fill(&f, part);
+    ck_assert_uint_eq(fixture_segments(part, st, 8), 4);
     for (size_t i = 0; i < 4; i++) {
         ck_assert_uint_eq(st[i].base, i * 8000);
         ck_assert_uint_eq(st[i].visible_bytes, i < 3 ? 8000 : 6000);
@@ -249,7 +224,7 @@ START_TEST(roll_never_splits_a_set)
     fixture_append(part, "1\n2\n3\n4\n");
     fixture_append_bytes(part, 180, 'c'); /* 4 bytes short of full */
     fixture_append(part, "12\n12\n");
-    ck_assert_uint_eq(segments(st, 8), 2);
+    ck_assert_uint_eq(fixture_segments(part, st, 8), 2);
     ck_assert_uint_eq(st[1].base, 8189);
 }
 END_TEST
@@ -349,7 +324,7 @@ START_TEST(clock_stepped_back_by_more_than_a_minute_rolls)
     f.clock.now_ms = 1039999;
     fixture_append(part, "two\n");
     fixture_append(part, "three\n");
-    ck_assert_uint_eq(segments(st, 8), 2);
+    ck_assert_uint_eq(fixture_segments(part, st, 8), 2);
     flush();
     ck_assert_uint_eq(base_time("t/0/00000000000000000004.idx"), 1039999);
     ck_assert_int_eq(partition_find_time(part, 1039999, &offset), 0);
@@ -384,8 +359,8 @@ START_TEST(roll_of_a_topic_with_the_longest_name)
 
     memset(name, 'n', TOPIC_NAME_MAX);
     name[TOPIC_NAME_MAX] = '\0';
-    part = fixture_topic(&f, name, SMALL);
-    fill();
+    part = fixture_topic(&f, name, SMALL_SEGMENTS);
+    fixture_fill(&f, part);
     ck_assert_uint_eq(count_segments(), 4);
     f.clock.now_ms += 700000000;
     fixture_append(part, "one\n");

@@ -14,13 +14,11 @@
 static struct fixture f;
 static struct partition *part;
 
-#define SMALL "segment.bytes=8192\nset.max.bytes=4096\nmessage.max.bytes=4000\n"
-
 static void setup(void)
 {
     fixture_mem(&f);
     fixture_open(&f);
-    part = fixture_topic(&f, "t", SMALL);
+    part = fixture_topic(&f, "t", SMALL_SEGMENTS);
 }
 
 static void teardown(void)
@@ -33,34 +31,11 @@ static void flush(void)
     ck_assert_int_eq(fixture_flush(&f, part), 0);
 }
 
-/* Five segments: 30 messages of 1,000 bytes, message i with the letter i and
- * appended at i seconds. */
-static void fill(void)
-{
-    for (int i = 0; i < 30; i++) {
-        f.clock.now_ms = 1000000 + (uint64_t)i * 1000;
-        fixture_append_bytes(part, 999, (char)('A' + i));
-    }
-    flush();
-}
-
-static size_t segments(struct segment_stat *stats, size_t room)
-{
-    struct segment_stat st = {0};
-    size_t n = 0;
-
-    for (uint64_t from = 0; partition_segment_next(part, from, &st) == 0; from = st.base + 1) {
-        ck_assert_uint_lt(n, room);
-        stats[n++] = st;
-    }
-    return n;
-}
-
 /* -- find -- */
 
 START_TEST(find_boundaries_over_segments)
 {
-    fill();
+    fixture_fill(&f, part);
     for (uint64_t i = 0; i <= 30; i++)
         ck_assert_int_eq(partition_find(part, i * 1000), 0);
     for (uint64_t i = 0; i < 30; i++) {
@@ -74,7 +49,7 @@ END_TEST
 
 START_TEST(find_stops_at_the_visible_end)
 {
-    fill();
+    fixture_fill(&f, part);
     fixture_append(part, "more\n");
     ck_assert_int_eq(partition_find(part, 30000), 0);
     ck_assert_int_eq(partition_find(part, 30005), ERR_OUT_OF_RANGE);
@@ -87,7 +62,7 @@ START_TEST(number_and_offset_agree)
 {
     uint64_t offset;
 
-    fill();
+    fixture_fill(&f, part);
     for (uint64_t i = 0; i <= 30; i++) {
         ck_assert_int_eq(partition_find_number(part, i, &offset), 0);
         ck_assert_uint_eq(offset, i * 1000);
@@ -101,7 +76,7 @@ START_TEST(time_and_offset_agree)
 {
     uint64_t offset;
 
-    fill();
+    fixture_fill(&f, part);
     for (uint64_t i = 0; i < 30; i++) {
         ck_assert_int_eq(partition_find_time(part, 1000000 + i * 1000, &offset), 0);
         ck_assert_uint_eq(offset, i * 1000);
@@ -151,7 +126,7 @@ START_TEST(time_of_a_message)
     uint64_t time_ms = 77;
 
     ck_assert_int_eq(partition_time_of(part, 0, &time_ms), ERR_OUT_OF_RANGE);
-    fill();
+    fixture_fill(&f, part);
     for (uint64_t i = 0; i < 30; i++) {
         ck_assert_int_eq(partition_time_of(part, i * 1000, &time_ms), 0);
         ck_assert_uint_eq(time_ms, 1000000 + i * 1000);
@@ -180,7 +155,7 @@ START_TEST(find_survives_restart_and_recovery)
 {
     uint64_t offset;
 
-    fill();
+    fixture_fill(&f, part);
     for (int round = 0; round < 2; round++) {
         if (round)
             fixture_kill_reopen(&f);
@@ -194,7 +169,7 @@ START_TEST(find_survives_restart_and_recovery)
             ck_assert_uint_eq(offset, i * 1000);
         }
         struct segment_stat st[8];
-        ck_assert_uint_eq(segments(st, 8), 4);
+        ck_assert_uint_eq(fixture_segments(part, st, 8), 4);
     }
 }
 END_TEST
@@ -215,7 +190,7 @@ START_TEST(range_ends_with_its_segment_and_the_visible_end)
 {
     struct range r;
 
-    fill();
+    fixture_fill(&f, part);
     fixture_append(part, "unseen\n");
     expect_range(0, UINT64_MAX, 8000);
     expect_range(1, UINT64_MAX, 7999);
@@ -247,7 +222,7 @@ START_TEST(messages_are_whole_and_at_least_one)
     struct range r;
     uint64_t skipped = 0;
 
-    fill();
+    fixture_fill(&f, part);
     expect_messages(0, 0, 1000);
     expect_messages(0, 1, 1000);
     expect_messages(0, 999, 1000);
@@ -271,7 +246,7 @@ START_TEST(text_is_the_same_through_every_door)
     char *raw;
     char *messages;
 
-    fill();
+    fixture_fill(&f, part);
     raw = fixture_text(&f, part);
     messages = fixture_messages(&f, part, &skipped);
     ck_assert_str_eq(raw, messages);
@@ -288,7 +263,7 @@ START_TEST(stat_counts)
     ck_assert_int_eq(partition_stat(part, &st), 0);
     ck_assert_uint_eq(st.messages, 0);
     ck_assert_uint_eq(st.last_ms, 0);
-    fill();
+    fixture_fill(&f, part);
     fixture_append(part, "unseen\n");
     ck_assert_int_eq(partition_stat(part, &st), 0);
     ck_assert_uint_eq(st.first, 0);
@@ -309,7 +284,7 @@ START_TEST(segment_held_by_its_base)
     struct segment_stat st;
     struct range r;
 
-    fill();
+    fixture_fill(&f, part);
     ck_assert_int_eq(partition_segment_hold(part, 8001, &seg), -ENOENT);
     ck_assert_int_eq(partition_segment_hold(part, 40000, &seg), -ENOENT);
     ck_assert_int_eq(partition_segment_hold(part, 8000, &seg), 0);

@@ -17,8 +17,6 @@ static struct fixture f;
 static struct memtree left; /* the disk as a kill left it */
 static char *text;          /* what partition 0 of t holds */
 
-#define SMALL "segment.bytes=8192\nset.max.bytes=4096\nmessage.max.bytes=4000\n"
-
 /* Sealed segments; a last one with some below the slot, some in the journal,
  * some not flushed; one with .meta; an os topic; a left-over. */
 static void setup(void)
@@ -28,7 +26,7 @@ static void setup(void)
     fixture_mem(&f);
     f.options.journal_bytes = (uint64_t)256 << 10;
     fixture_open(&f);
-    part = fixture_topic(&f, "t", SMALL);
+    part = fixture_topic(&f, "t", SMALL_SEGMENTS);
     fixture_topic(&f, "os", "flush.sync=os\n");
     for (char c = 'a'; c < 'g'; c++)
         fixture_append_bytes(part, 2999, c);

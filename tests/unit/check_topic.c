@@ -54,28 +54,6 @@ static uint32_t number_of(const char *name)
     return number;
 }
 
-static int configure(const char *name, const char *text)
-{
-    struct topic *topic = store_topic_find(f.store, name);
-    int rc;
-
-    ck_assert_ptr_nonnull(topic);
-    rc = topic_configure(topic, text, strlen(text), &f.err);
-    topic_put(topic);
-    return rc;
-}
-
-static struct topic_config config_of(const char *name)
-{
-    struct topic *topic = store_topic_find(f.store, name);
-    struct topic_config conf;
-
-    ck_assert_ptr_nonnull(topic);
-    conf = *topic_config(topic);
-    topic_put(topic);
-    return conf;
-}
-
 /* -- names -- */
 
 static const struct {
@@ -109,9 +87,9 @@ START_TEST(name_of_the_greatest_length_and_one_more)
     ck_assert_int_eq(create(name), -EINVAL);
     name[TOPIC_NAME_MAX] = '\0';
     ck_assert_int_eq(create(name), 0);
-    ck_assert_int_eq(configure(name, "partitions=3\n"), 0);
+    ck_assert_int_eq(fixture_try_configure(&f, name, "partitions=3\n"), 0);
     fixture_kill_reopen(&f);
-    ck_assert_uint_eq(config_of(name).partitions, 3);
+    ck_assert_uint_eq(fixture_config(&f, name).partitions, 3);
     ck_assert_int_eq(remove_topic(name), 0);
 }
 END_TEST

@@ -23,35 +23,13 @@ static void teardown(void)
     fixture_end(&f);
 }
 
-static int configure(const char *name, const char *text)
-{
-    struct topic *topic = store_topic_find(f.store, name);
-    int rc;
-
-    ck_assert_ptr_nonnull(topic);
-    rc = topic_configure(topic, text, strlen(text), &f.err);
-    topic_put(topic);
-    return rc;
-}
-
-static struct topic_config config_of(const char *name)
-{
-    struct topic *topic = store_topic_find(f.store, name);
-    struct topic_config conf;
-
-    ck_assert_ptr_nonnull(topic);
-    conf = *topic_config(topic);
-    topic_put(topic);
-    return conf;
-}
-
 /* -- growing -- */
 
 START_TEST(partitions_grow)
 {
     fixture_topic(&f, "t", "partitions=2\n");
     fixture_append(fixture_part(&f, "t", 1), "one\n");
-    ck_assert_int_eq(configure("t", "partitions=5\n"), 0);
+    ck_assert_int_eq(fixture_try_configure(&f, "t", "partitions=5\n"), 0);
     for (uint32_t i = 2; i < 5; i++) {
         fixture_append(fixture_part(&f, "t", i), "new\n");
         ck_assert_int_eq(fixture_flush(&f, fixture_part(&f, "t", i)), 0);
@@ -61,16 +39,16 @@ START_TEST(partitions_grow)
     fixture_expect(&f, fixture_part(&f, "t", 1), "one\n");
     fixture_expect(&f, fixture_part(&f, "t", 4), "new\n");
     fixture_reopen(&f);
-    ck_assert_uint_eq(config_of("t").partitions, 5);
+    ck_assert_uint_eq(fixture_config(&f, "t").partitions, 5);
 }
 END_TEST
 
 START_TEST(partitions_never_shrink)
 {
     fixture_topic(&f, "t", "partitions=2\n");
-    ck_assert_int_eq(configure("t", "partitions=1\n"), -EINVAL);
+    ck_assert_int_eq(fixture_try_configure(&f, "t", "partitions=1\n"), -EINVAL);
     ck_assert_ptr_nonnull(strstr(f.err.text, "partitions=1"));
-    ck_assert_uint_eq(config_of("t").partitions, 2);
+    ck_assert_uint_eq(fixture_config(&f, "t").partitions, 2);
 }
 END_TEST
 
@@ -85,11 +63,11 @@ START_TEST(growing_that_fails_at_any_call)
         fixture_topic(&f, "t", "");
         memdisk_set_fault(
             f.disk, (struct memfault){.calls = MEMCALL_CHANGES, .nth = nth, .error = -ENOSPC});
-        rc = configure("t", "partitions=3\n");
+        rc = fixture_try_configure(&f, "t", "partitions=3\n");
         hit = f.disk->fault_hits > 0;
         memdisk_set_fault(f.disk, (struct memfault){0});
         if (rc < 0)
-            ck_assert_int_eq(configure("t", "partitions=3\n"), 0);
+            ck_assert_int_eq(fixture_try_configure(&f, "t", "partitions=3\n"), 0);
         fixture_append(fixture_part(&f, "t", 2), "one\n");
         ck_assert_int_eq(fixture_flush(&f, fixture_part(&f, "t", 2)), 0);
         fixture_kill_reopen(&f);
@@ -115,8 +93,8 @@ START_TEST(growing_onto_a_partition_that_has_messages)
     file_write(&f, "t/.config", text, len);
     free(text);
     fixture_open(&f);
-    ck_assert_int_lt(configure("t", "partitions=2\n"), 0);
-    ck_assert_uint_eq(config_of("t").partitions, 1);
+    ck_assert_int_lt(fixture_try_configure(&f, "t", "partitions=2\n"), 0);
+    ck_assert_uint_eq(fixture_config(&f, "t").partitions, 1);
     text = file_read(&f, "t/1/00000000000000000000.log", &len);
     ck_assert_str_eq(text, "precious\n");
     free(text);
@@ -178,17 +156,17 @@ START_TEST(settings_are_durable_and_whole)
     struct topic_config conf;
 
     fixture_topic(&f, "t", "");
-    ck_assert_int_eq(configure("t", "flush.ms=5\nvalues=any\n"), 0);
-    ck_assert_int_eq(configure("t", "flush.ms=6\nflush.messages=0\n"), -EINVAL);
+    ck_assert_int_eq(fixture_try_configure(&f, "t", "flush.ms=5\nvalues=any\n"), 0);
+    ck_assert_int_eq(fixture_try_configure(&f, "t", "flush.ms=6\nflush.messages=0\n"), -EINVAL);
     ck_assert_ptr_nonnull(strstr(f.err.text, "t/.config line 2: flush.messages=0"));
     fixture_kill_reopen(&f);
-    conf = config_of("t");
+    conf = fixture_config(&f, "t");
     ck_assert_uint_eq(conf.flush_ms, 5);
     ck_assert_uint_eq(conf.values_any, 1);
-    ck_assert_int_eq(configure("t", "values=\n"), 0);
+    ck_assert_int_eq(fixture_try_configure(&f, "t", "values=\n"), 0);
     fixture_reopen(&f);
-    ck_assert_uint_eq(config_of("t").values_any, 0);
-    ck_assert_uint_eq(config_of("t").flush_ms, 5);
+    ck_assert_uint_eq(fixture_config(&f, "t").values_any, 0);
+    ck_assert_uint_eq(fixture_config(&f, "t").flush_ms, 5);
 }
 END_TEST
 
@@ -199,11 +177,11 @@ START_TEST(settings_that_cannot_be_written_are_not_applied)
                                                 .path = "t/.config*",
                                                 .nth = 1,
                                                 .error = -ENOSPC});
-    ck_assert_int_eq(configure("t", "flush.ms=5\n"), -ENOSPC);
+    ck_assert_int_eq(fixture_try_configure(&f, "t", "flush.ms=5\n"), -ENOSPC);
     memdisk_set_fault(f.disk, (struct memfault){0});
-    ck_assert_uint_eq(config_of("t").flush_ms, 100);
+    ck_assert_uint_eq(fixture_config(&f, "t").flush_ms, 100);
     fixture_kill_reopen(&f);
-    ck_assert_uint_eq(config_of("t").flush_ms, 100);
+    ck_assert_uint_eq(fixture_config(&f, "t").flush_ms, 100);
 }
 END_TEST
 
@@ -235,7 +213,7 @@ static const char *const refused[] = {
 START_TEST(settings_that_are_refused)
 {
     fixture_topic(&f, "t", "");
-    ck_assert_int_eq(configure("t", refused[_i]), -EINVAL);
+    ck_assert_int_eq(fixture_try_configure(&f, "t", refused[_i]), -EINVAL);
     ck_assert_msg(strstr(f.err.text, "t/.config") != NULL, "%s", f.err.text);
 }
 END_TEST
@@ -251,7 +229,7 @@ START_TEST(access_is_durable)
     ck_assert_int_eq(topic_set_access(topic, -1, 1000, 100, &f.err), 0);
     topic_put(topic);
     fixture_kill_reopen(&f);
-    conf = config_of("t");
+    conf = fixture_config(&f, "t");
     ck_assert_uint_eq(conf.mode, 0640);
     ck_assert_uint_eq(conf.uid, 1000);
     ck_assert_uint_eq(conf.gid, 100);
