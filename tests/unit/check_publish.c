@@ -2,32 +2,8 @@
 #include <check.h>
 #include <stdio.h>
 
-#include "base/diag.h"
-#include "fs/publish.h"
 #include "tests/support/suite.h"
-#include "tests/unit/fake_store.h"
-
-static struct topic *topic;
-static struct publisher *pub;
-
-static void open_one(void)
-{
-    diag_silence(true);
-    topic = fake_topic(1);
-    ck_assert_int_eq(publisher_open(&pub, topic, -1), 0);
-}
-
-static void close_one(void)
-{
-    if (pub)
-        publisher_release(pub);
-    fake_free(topic);
-}
-
-static ssize_t put(struct publisher *p, const char *text)
-{
-    return publisher_write(p, text, strlen(text));
-}
+#include "tests/unit/one_publisher.h"
 
 static void log_is(struct partition *part, const char *text)
 {

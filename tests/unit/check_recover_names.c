@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/support/store_fixture.h"
+#include "tests/support/left_store.h"
 #include "tests/support/suite.h"
 
 static struct fixture f;
@@ -18,41 +18,13 @@ static struct partition *part;
 
 static void setup(void)
 {
-    fixture_real(&f);
-    fixture_open(&f);
-    part =
-        fixture_topic(&f, "t", "segment.bytes=8192\nset.max.bytes=4096\nmessage.max.bytes=4096\n");
+    part = left_store_begin(&f);
 }
 
 static void teardown(void)
 {
     fixture_end(&f);
 }
-
-/* Something in each kind of file, and left-overs that a sweep would remove. */
-static void leave(void)
-{
-    fixture_append_bytes(part, 3999, 'a');
-    fixture_append_bytes(part, 3999, 'b');
-    fixture_append_bytes(part, 299, 'c');
-    fixture_append_key(part, "key", "d");
-    ck_assert_int_eq(fixture_flush(&f, part), 0);
-    fixture_kill(&f);
-    dir_make(&f, ".new.x");
-    file_write(&f, ".format.tmp", "x", 1);
-}
-
-static void expect_fine(void)
-{
-    fixture_open(&f);
-    part = fixture_part(&f, "t", 0);
-    ck_assert(!partition_failed(part));
-    ck_assert_uint_eq(partition_visible_end(part), 8302);
-    ck_assert_uint_eq(fixture_append(part, "more\n"), 8302);
-    ck_assert_int_eq(fixture_flush(&f, part), 0);
-}
-
-#define LAST "t/0/00000000000000008000"
 
 START_TEST(open_empty_directory_makes_a_store)
 {
@@ -79,7 +51,7 @@ START_TEST(open_foreign_files_are_left_alone)
         "t/.old.tmp", "t/17",         "backup",         "-dash",       "white space",
     };
 
-    leave();
+    left_store_kill(&f, part);
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
         char inside[300];
 
@@ -89,7 +61,7 @@ START_TEST(open_foreign_files_are_left_alone)
     }
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         file_write(&f, files[i], "precious", 8);
-    expect_fine();
+    part = left_store_expect_fine(&f);
     ck_assert_uint_eq(store_topic_count(f.store), 1);
     fixture_reopen(&f);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
@@ -113,7 +85,7 @@ START_TEST(open_left_overs_are_removed)
         "t/.config.tmp", "t/.new.1",   "t/0/.00000000000000009000.idx.tmp",
     };
 
-    leave();
+    left_store_kill(&f, part);
     file_write(&f, ".clean.tmp", "x", 1);
     file_write(&f, ".journal.0.tmp", "x", 1);
     file_write(&f, "t/.config.tmp", "x", 1);
@@ -128,7 +100,7 @@ START_TEST(open_left_overs_are_removed)
         snprintf(path, sizeof path, "%s/0/00000000000000000000.log", dirs[i]);
         file_write(&f, path, "x", 1);
     }
-    expect_fine();
+    part = left_store_expect_fine(&f);
     for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
         ck_assert_msg(!file_exists(&f, gone[i]), "%s", gone[i]);
 }
@@ -153,19 +125,19 @@ END_TEST
 /* A roll that the power cut: the successor's files in every state of making. */
 START_TEST(open_empty_last_log_without_idx)
 {
-    leave();
+    left_store_kill(&f, part);
     file_write(&f, "t/0/00000000000000008302.log", "", 0);
-    expect_fine();
+    part = left_store_expect_fine(&f);
     ck_assert(!file_exists(&f, "t/0/00000000000000008302.log"));
 }
 END_TEST
 
 START_TEST(open_empty_last_log_with_an_idx_that_has_no_valid_header)
 {
-    leave();
+    left_store_kill(&f, part);
     file_write(&f, "t/0/00000000000000008302.log", "", 0);
     file_write(&f, "t/0/00000000000000008302.idx", "TFSIDX", 6);
-    expect_fine();
+    part = left_store_expect_fine(&f);
     ck_assert(!file_exists(&f, "t/0/00000000000000008302.log"));
     ck_assert(!file_exists(&f, "t/0/00000000000000008302.idx"));
 }
@@ -182,9 +154,9 @@ static void write_new_idx(const char *path, uint64_t base, uint64_t number)
 
 START_TEST(open_last_idx_without_log_and_without_entries)
 {
-    leave();
+    left_store_kill(&f, part);
     write_new_idx("t/0/00000000000000008302.idx", 8302, 4);
-    expect_fine();
+    part = left_store_expect_fine(&f);
     ck_assert(!file_exists(&f, "t/0/00000000000000008302.idx"));
 }
 END_TEST
@@ -193,10 +165,10 @@ START_TEST(open_empty_last_segment_with_a_valid_idx_is_kept)
 {
     struct segment_stat st;
 
-    leave();
+    left_store_kill(&f, part);
     file_write(&f, "t/0/00000000000000008302.log", "", 0);
     write_new_idx("t/0/00000000000000008302.idx", 8302, 4);
-    expect_fine();
+    part = left_store_expect_fine(&f);
     ck_assert_uint_eq(file_size(&f, "t/0/00000000000000008302.log"), 5);
     ck_assert_int_eq(partition_segment_next(part, 8000, &st), 0);
     ck_assert(st.sealed);
@@ -207,9 +179,9 @@ END_TEST
 /* Retention unlinks .log first: what it left of the oldest goes. */
 START_TEST(open_first_segment_without_log)
 {
-    leave();
+    left_store_kill(&f, part);
     file_remove(&f, SEG0_LOG);
-    expect_fine();
+    part = left_store_expect_fine(&f);
     ck_assert(!file_exists(&f, SEG0_IDX));
     ck_assert_uint_eq(partition_first(part), 8000);
     ck_assert_int_eq(partition_find(part, 0), ERR_GONE);
@@ -218,9 +190,9 @@ END_TEST
 
 START_TEST(open_sealed_links_are_made_again)
 {
-    leave();
+    left_store_kill(&f, part);
     file_remove(&f, "t/sealed/0-00000000000000000000.log");
-    expect_fine();
+    part = left_store_expect_fine(&f);
     ck_assert_uint_eq(file_size(&f, "t/sealed/0-00000000000000000000.log"), 8000);
     fixture_kill(&f);
     file_remove(&f, "t/sealed/0-00000000000000000000.log");
@@ -232,9 +204,9 @@ END_TEST
 
 START_TEST(open_reserve_missing_is_made_again)
 {
-    leave();
+    left_store_kill(&f, part);
     file_remove(&f, ".reserve");
-    expect_fine();
+    part = left_store_expect_fine(&f);
     ck_assert_uint_ge(file_size(&f, ".reserve"), 8 << 20);
 }
 END_TEST
@@ -248,7 +220,7 @@ START_TEST(open_read_only_files)
     struct err err = {0};
     int rc;
 
-    leave();
+    left_store_kill(&f, part);
     fixture_open(&f);
     fixture_close(&f);
     file_remove(&f, ".clean");

@@ -12,7 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
-#include "tests/support/store_fixture.h"
+#include "tests/support/left_store.h"
 #include "tests/support/suite.h"
 
 static struct fixture f;
@@ -20,28 +20,12 @@ static struct partition *part;
 
 static void setup(void)
 {
-    fixture_real(&f);
-    fixture_open(&f);
-    part =
-        fixture_topic(&f, "t", "segment.bytes=8192\nset.max.bytes=4096\nmessage.max.bytes=4096\n");
+    part = left_store_begin(&f);
 }
 
 static void teardown(void)
 {
     fixture_end(&f);
-}
-
-/* Something in each kind of file, and left-overs that a sweep would remove. */
-static void leave(void)
-{
-    fixture_append_bytes(part, 3999, 'a');
-    fixture_append_bytes(part, 3999, 'b');
-    fixture_append_bytes(part, 299, 'c');
-    fixture_append_key(part, "key", "d");
-    ck_assert_int_eq(fixture_flush(&f, part), 0);
-    fixture_kill(&f);
-    dir_make(&f, ".new.x");
-    file_write(&f, ".format.tmp", "x", 1);
 }
 
 static void expect_refused(int code, const char *says)
@@ -55,18 +39,6 @@ static void expect_refused(int code, const char *says)
     tree_unchanged(&f, tree);
 }
 
-static void expect_fine(void)
-{
-    fixture_open(&f);
-    part = fixture_part(&f, "t", 0);
-    ck_assert(!partition_failed(part));
-    ck_assert_uint_eq(partition_visible_end(part), 8302);
-    ck_assert_uint_eq(fixture_append(part, "more\n"), 8302);
-    ck_assert_int_eq(fixture_flush(&f, part), 0);
-}
-
-#define LAST "t/0/00000000000000008000"
-
 /* -- a newer version's -- */
 
 START_TEST(open_format_of_a_newer_version)
@@ -74,7 +46,7 @@ START_TEST(open_format_of_a_newer_version)
     size_t len;
     char *text;
 
-    leave();
+    left_store_kill(&f, part);
     text = file_read(&f, ".format", &len);
     text[8] = '2';
     file_write(&f, ".format", text, len);
@@ -91,12 +63,12 @@ static const char *const unknown_names[] = {
 
 START_TEST(open_unknown_suffix_of_a_20_digit_name)
 {
-    leave();
+    left_store_kill(&f, part);
     file_write(&f, unknown_names[_i], "?", 1);
     if (_i < 4)
         expect_refused(ERR_NEWER_FORMAT, unknown_names[_i]);
     else
-        expect_fine(); /* 17 digits: not ours */
+        part = left_store_expect_fine(&f); /* 17 digits: not ours */
 }
 END_TEST
 
@@ -116,7 +88,7 @@ static void write_header(const char *path, uint16_t version, uint32_t flags)
 
 START_TEST(open_idx_header_of_a_newer_version_in_a_sealed_segment)
 {
-    leave();
+    left_store_kill(&f, part);
     write_header(SEG0_IDX, 2, 0);
     expect_refused(ERR_NEWER_FORMAT, SEG0_IDX);
 }
@@ -124,17 +96,17 @@ END_TEST
 
 START_TEST(open_idx_header_of_a_newer_version_in_the_last_segment)
 {
-    leave();
-    write_header(LAST ".idx", 2, 0);
-    expect_refused(ERR_NEWER_FORMAT, LAST ".idx");
+    left_store_kill(&f, part);
+    write_header(LEFT_LAST ".idx", 2, 0);
+    expect_refused(ERR_NEWER_FORMAT, LEFT_LAST ".idx");
 }
 END_TEST
 
 START_TEST(open_idx_header_with_an_unknown_flag)
 {
-    leave();
-    write_header(LAST ".idx", 1, 2);
-    expect_refused(ERR_NEWER_FORMAT, LAST ".idx");
+    left_store_kill(&f, part);
+    write_header(LEFT_LAST ".idx", 1, 2);
+    expect_refused(ERR_NEWER_FORMAT, LEFT_LAST ".idx");
 }
 END_TEST
 
@@ -154,7 +126,7 @@ static void newer_journal(int i)
 
 START_TEST(open_journal_of_a_newer_version)
 {
-    leave();
+    left_store_kill(&f, part);
     newer_journal(_i);
     expect_refused(ERR_NEWER_FORMAT, _i ? ".journal.1" : ".journal.0");
 }
@@ -163,7 +135,7 @@ END_TEST
 /* Not even the journal file that is missing is made. */
 START_TEST(open_second_journal_newer_and_the_first_missing)
 {
-    leave();
+    left_store_kill(&f, part);
     newer_journal(1);
     file_remove(&f, ".journal.0");
     expect_refused(ERR_NEWER_FORMAT, ".journal.1");
@@ -182,7 +154,7 @@ END_TEST
 
 START_TEST(open_config_with_a_setting_it_does_not_know)
 {
-    leave();
+    left_store_kill(&f, part);
     file_append(&f, "t/.config", "compression=zstd\n", 17);
     expect_refused(-EINVAL, "t/.config line ");
 }
@@ -190,7 +162,7 @@ END_TEST
 
 START_TEST(open_config_that_is_none)
 {
-    leave();
+    left_store_kill(&f, part);
     file_write(&f, "t/.config", "hello\n", 6);
     expect_refused(ERR_DAMAGED, "t/.config");
 }
@@ -198,7 +170,7 @@ END_TEST
 
 START_TEST(open_config_missing)
 {
-    leave();
+    left_store_kill(&f, part);
     file_remove(&f, "t/.config");
     expect_refused(-ENOENT, "t/.config");
 }
@@ -219,7 +191,7 @@ END_TEST
 
 START_TEST(open_format_that_is_none)
 {
-    leave();
+    left_store_kill(&f, part);
     file_write(&f, ".format", "something else\n", 15);
     expect_refused(ERR_NOT_A_STORE, ".format");
 }
@@ -227,7 +199,7 @@ END_TEST
 
 START_TEST(open_format_empty)
 {
-    leave();
+    left_store_kill(&f, part);
     file_cut(&f, ".format", 0);
     expect_refused(ERR_NOT_A_STORE, ".format");
 }
@@ -235,7 +207,7 @@ END_TEST
 
 START_TEST(open_format_cut_short)
 {
-    leave();
+    left_store_kill(&f, part);
     file_cut(&f, ".format", 60);
     expect_refused(ERR_DAMAGED, ".format");
 }
@@ -269,7 +241,7 @@ START_TEST(open_format_with_a_line_that_is_not_right)
     char *was;
     const char *at;
 
-    leave();
+    left_store_kill(&f, part);
     was = file_read(&f, ".format", &len);
     at = strstr(was, line);
     ck_assert_ptr_nonnull(at);
@@ -283,7 +255,7 @@ END_TEST
 
 START_TEST(open_store_of_another_broker)
 {
-    leave();
+    left_store_kill(&f, part);
     f.options.broker = 7;
     expect_refused(-EINVAL, "--broker 1");
 }
@@ -319,11 +291,11 @@ END_TEST
 
 START_TEST(open_symlink_in_place_of_a_file)
 {
-    static const char *const names[] = {SEG0_LOG, SEG0_IDX, LAST ".log", LAST ".idx"};
+    static const char *const names[] = {SEG0_LOG, SEG0_IDX, LEFT_LAST ".log", LEFT_LAST ".idx"};
     char from[600];
     char to[600];
 
-    leave();
+    left_store_kill(&f, part);
     snprintf(from, sizeof from, "%s/%s", f.dir, names[_i]);
     snprintf(to, sizeof to, "%s/elsewhere", f.dir);
     ck_assert_int_eq(rename(from, to), 0);
@@ -337,7 +309,7 @@ START_TEST(open_symlink_in_place_of_a_partition)
     char from[600];
     char to[600];
 
-    leave();
+    left_store_kill(&f, part);
     snprintf(from, sizeof from, "%s/t/0", f.dir);
     snprintf(to, sizeof to, "%s/elsewhere", f.dir);
     ck_assert_int_eq(rename(from, to), 0);
@@ -348,7 +320,7 @@ END_TEST
 
 START_TEST(open_directory_in_place_of_a_file)
 {
-    leave();
+    left_store_kill(&f, part);
     dir_make(&f, "t/0/00000000000000009999.log");
     expect_refused(ERR_DAMAGED, "00000000000000009999.log");
 }
@@ -368,7 +340,7 @@ static void copy_topic(const char *to, const char *number)
 
 START_TEST(open_topic_directory_copied_by_hand)
 {
-    leave();
+    left_store_kill(&f, part);
     copy_topic("copy", "16");
     expect_refused(ERR_DAMAGED, "/.config: its number 16");
 }
@@ -378,7 +350,7 @@ END_TEST
  * give the number to another topic. */
 START_TEST(open_topic_directory_from_another_store)
 {
-    leave();
+    left_store_kill(&f, part);
     copy_topic("copy", "5000");
     expect_refused(ERR_DAMAGED, "copy/.config: its number 5000");
 }
@@ -386,7 +358,7 @@ END_TEST
 
 START_TEST(open_topic_with_a_number_that_is_kept_for_the_program)
 {
-    leave();
+    left_store_kill(&f, part);
     copy_topic("copy", "15");
     expect_refused(ERR_DAMAGED, "copy/.config: its number 15");
 }
