@@ -113,6 +113,22 @@ static void expect_read_only(void)
     ck_assert_ptr_nonnull(st.why);
 }
 
+/* A start makes the partition read-only and leaves all files as they are. Readers get the
+ * text, and readers of messages lines that begin with the letters, where these are given. */
+static void opens_read_only_as_it_is(const char *text, const char *letters)
+{
+    char *tree = tree_text(&f);
+
+    reopen();
+    if (text)
+        fixture_expect(&f, part, text);
+    expect_read_only();
+    if (letters)
+        expect_letters(letters);
+    fixture_kill(&f);
+    tree_unchanged(&f, tree);
+}
+
 static void expect_writable(void)
 {
     uint64_t end = partition_end(part);
@@ -126,31 +142,17 @@ static void expect_writable(void)
 
 START_TEST(open_idx_ahead_of_log_below_slot)
 {
-    char *tree;
-
     leave_slot();
     file_cut(&f, SEG0_LOG, 8);
-    tree = tree_text(&f);
-    reopen();
-    fixture_expect(&f, part, "one\ntwo\n");
-    expect_read_only();
-    fixture_kill(&f);
-    tree_unchanged(&f, tree);
+    opens_read_only_as_it_is("one\ntwo\n", NULL);
 }
 END_TEST
 
 START_TEST(open_log_ahead_of_idx_below_slot)
 {
-    char *tree;
-
     leave_slot();
     file_cut(&f, SEG0_IDX, ENTRY_AT(2));
-    tree = tree_text(&f);
-    reopen();
-    fixture_expect(&f, part, "one\ntwo\n");
-    expect_read_only();
-    fixture_kill(&f);
-    tree_unchanged(&f, tree);
+    opens_read_only_as_it_is("one\ntwo\n", NULL);
 }
 END_TEST
 
@@ -396,59 +398,34 @@ END_TEST
 
 START_TEST(open_last_idx_missing)
 {
-    char *tree;
-
     leave_slot();
     file_remove(&f, SEG0_IDX);
-    tree = tree_text(&f);
-    reopen();
-    expect_read_only();
-    fixture_kill(&f);
-    tree_unchanged(&f, tree); /* payload is never deleted for an index's sake */
+    /* payload is never deleted for an index's sake */
+    opens_read_only_as_it_is(NULL, NULL);
 }
 END_TEST
 
 START_TEST(open_last_idx_header_flipped)
 {
-    char *tree;
-
     leave_slot();
     file_flip(&f, SEG0_IDX, 8);
-    tree = tree_text(&f);
-    reopen();
-    expect_read_only();
-    fixture_kill(&f);
-    tree_unchanged(&f, tree);
+    opens_read_only_as_it_is(NULL, NULL);
 }
 END_TEST
 
 START_TEST(open_last_idx_missing_behind_a_sealed_segment)
 {
-    char *tree;
-
     leave_sealed();
     file_remove(&f, SEG2_IDX);
-    tree = tree_text(&f);
-    reopen();
-    expect_read_only();
-    expect_letters("abcdef");
-    fixture_kill(&f);
-    tree_unchanged(&f, tree);
+    opens_read_only_as_it_is(NULL, "abcdef");
 }
 END_TEST
 
 START_TEST(open_last_log_missing_with_entries_in_its_idx)
 {
-    char *tree;
-
     leave_sealed();
     file_remove(&f, SEG2_LOG);
-    tree = tree_text(&f);
-    reopen();
-    expect_read_only();
-    expect_letters("abcdef");
-    fixture_kill(&f);
-    tree_unchanged(&f, tree);
+    opens_read_only_as_it_is(NULL, "abcdef");
 }
 END_TEST
 
