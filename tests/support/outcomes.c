@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/listing.h"
 #include "tests/support/powercut.h"
 
 int outcome_file(struct memdisk *disk, const char *path)
@@ -53,23 +54,6 @@ struct outcomes {
     size_t count;
 };
 
-static int add_name(void *arg, const char *name, enum fileio_kind kind)
-{
-    char(*names)[32] = arg;
-    size_t n = 0;
-
-    (void)kind;
-    while (names[n][0])
-        n++;
-    snprintf(names[n], sizeof names[n], "%s", name);
-    return 0;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
 /* Runs of a byte are told as its count: 512 times 'a' is "512a". */
 static size_t describe_bytes(const char *bytes, size_t len, char *to, size_t room)
 {
@@ -93,22 +77,18 @@ static size_t describe_bytes(const char *bytes, size_t len, char *to, size_t roo
 
 static void describe(struct memdisk *disk, const char *dir, char *to, size_t room)
 {
-    char names[16][32] = {{0}};
+    struct listing l;
     size_t used = 0;
-    size_t n = 0;
 
-    ck_assert_int_eq(disk->io.ops->list(&disk->io, dir, add_name, names), 0);
-    while (names[n][0])
-        n++;
-    qsort(names, n, sizeof names[0], by_name);
+    ck_assert_int_eq(listing_read(&l, &disk->io, dir), 0);
     to[0] = '\0';
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < l.count; i++) {
         char path[80];
         size_t len;
         char *bytes;
 
-        snprintf(path, sizeof path, "%s%s%s", dir, *dir ? "/" : "", names[i]);
-        used += (size_t)snprintf(to + used, room - used, "%s%s", i ? " " : "", names[i]);
+        snprintf(path, sizeof path, "%s%s%s", dir, *dir ? "/" : "", l.names[i]);
+        used += (size_t)snprintf(to + used, room - used, "%s%s", i ? " " : "", l.names[i]);
         bytes = memdisk_file(disk, path, &len);
         if (bytes) {
             used += (size_t)snprintf(to + used, room - used, "=");

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fileio.h"
+#include "tests/support/listing.h"
 #include "tests/support/memdisk.h"
 #include "tests/support/suite.h"
 #include "tests/support/temporary.h"
@@ -201,38 +202,17 @@ static const char *answer(struct runner *r, int64_t rc)
     return r->answer;
 }
 
-static int list_add(void *arg, const char *name, enum fileio_kind kind)
-{
-    char(*names)[64] = arg;
-    size_t n = 0;
-
-    (void)kind;
-    while (names[n][0])
-        n++;
-    snprintf(names[n], sizeof names[n], "%s", name);
-    return 0;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
 static const char *step_list(struct runner *r, const char *path)
 {
-    char names[16][64] = {{0}};
-    int rc = r->io->ops->list(r->io, path, list_add, names);
-    size_t n = 0;
+    struct listing l;
+    int rc = listing_read(&l, r->io, path);
 
     if (rc < 0)
         return answer(r, rc);
-    while (names[n][0])
-        n++;
-    qsort(names, n, sizeof names[0], by_name);
     r->answer[0] = '\0';
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < l.count; i++) {
         strcat(r->answer, i ? " " : "");
-        strcat(r->answer, names[i]);
+        strcat(r->answer, l.names[i]);
     }
     return r->answer;
 }
