@@ -20,7 +20,7 @@ next_of()
 run()
 {
     local said rc
-    said=$(cd src && scripts/run "$@" 2>&1 {PAUSE}>&-)
+    said=$(cd src && env -u MAKEFLAGS -u MAKELEVEL scripts/run "$@" 2>&1 {PAUSE}>&-)
     rc=$?
     echo "$said"
     return "$rc"
