@@ -28,7 +28,7 @@ set -u
 ulimit -c 0
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-TOPICFS_BIN=${TOPICFS_BIN:-$ROOT/build/bin/topicfs}
+TOPICFS_BIN=${TOPICFS_BIN:-$ROOT/build/release/topicfs}
 TOPICFS_TOOLS=${TOPICFS_TOOLS:-$ROOT/build/release/tools}
 # All deadlines are meant for a machine that does nothing else, times this.
 export PATIENCE=${TOPICFS_PATIENCE:-6}
