@@ -193,7 +193,7 @@ static size_t collect(struct flusher *fl, uint64_t now_us, bool *any)
     fl->batch.count = 0;
     while (fl->heap_count > 0 && fl->heap[0]->flush.due_us <= now_us) {
         struct partition *part = fl->heap[0];
-        uint64_t size = journal_part_size(part, &part->visible, &part->appended);
+        uint64_t size = journal_part_size(&part->visible, &part->appended);
 
         if (must_go_direct(fl, part, size)) {
             flush_not_due(fl, part);
@@ -224,18 +224,6 @@ static void batch_goes_direct(struct flusher *fl)
     pthread_mutex_unlock(&fl->lock);
 }
 
-/* A record must not speak of a file whose name a power cut could take. */
-static int sync_names(struct partition *part, struct err *err)
-{
-    struct fileio *io = part->store->io;
-    char dir[STORE_PATH_MAX];
-    int rc;
-
-    path_of_partition(dir, part->topic->name, part->index);
-    rc = io->ops->sync_dir(io, dir);
-    return rc < 0 ? err_set(err, rc, "fsync of its directory: %s", err_sentence(rc)) : 0;
-}
-
 /* A partition whose bytes could not be read back has failed; the rest of the
  * batch goes on without it. */
 static void build_record(struct flusher *fl)
@@ -248,8 +236,10 @@ static void build_record(struct flusher *fl)
         struct flush_job *job = &fl->batch.job[i];
         struct err err;
 
-        job->rc = job->new_names ? sync_names(job->part, &err) : 0;
-        if (job->rc == 0)
+        job->rc = flush_sync_names(job);
+        if (job->rc < 0)
+            err_set(&err, job->rc, "fsync of its directory: %s", err_sentence(job->rc));
+        else
             job->rc = journal_add(j, job->part, &job->from, &job->to, &err);
         if (job->rc < 0) {
             partition_fail(job->part, job->rc, "flush: %s", err.text);

@@ -138,6 +138,9 @@ void flush_not_due(struct flusher *fl, struct partition *part);
 void flush_finish(struct flusher *fl, struct flush_job *job, size_t n, bool direct);
 /* Queues a busy partition for the direct thread; lock held. */
 void flush_push_direct(struct flusher *fl, struct partition *part);
+/* Fsyncs the directory where a name in it is new: neither a record nor a slot
+ * may speak of a file whose name a power cut could take. */
+int flush_sync_names(const struct flush_job *job) MUST_CHECK;
 /* Adds a job; lock held. False: no memory, try again later. */
 bool flush_job_add(struct flush_jobs *jobs, struct partition *part);
 

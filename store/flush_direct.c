@@ -58,14 +58,21 @@ static int sync_everything(struct store *store)
     return rc;
 }
 
-static void sync_job(struct store *store, struct flush_job *job)
+int flush_sync_names(const struct flush_job *job)
 {
+    struct fileio *io = job->part->store->io;
     char dir[STORE_PATH_MAX];
 
-    if (job->rc == 0 && job->new_names) {
-        path_of_partition(dir, job->part->topic->name, job->part->index);
-        job->rc = store->io->ops->sync_dir(store->io, dir);
-    }
+    if (!job->new_names)
+        return 0;
+    path_of_partition(dir, job->part->topic->name, job->part->index);
+    return io->ops->sync_dir(io, dir);
+}
+
+static void sync_job(struct store *store, struct flush_job *job)
+{
+    if (job->rc == 0)
+        job->rc = flush_sync_names(job);
     if (job->rc == 0)
         job->rc = sync_files(store, job->seg);
 }

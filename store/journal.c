@@ -184,13 +184,11 @@ bool journal_ready(struct journal *j, size_t bytes)
 
 /* -- building a record -- */
 
-uint64_t journal_part_size(const struct partition *part, const struct mark *from,
-                           const struct mark *to)
+uint64_t journal_part_size(const struct mark *from, const struct mark *to)
 {
     uint64_t bytes = JOURNAL_PART_BYTES + (to->number - from->number) * IDX_ENTRY_BYTES +
                      (to->offset - from->offset) + (to->meta_end - from->meta_end);
 
-    (void)part;
     return (bytes + 7) & ~(uint64_t)7;
 }
 
@@ -245,7 +243,7 @@ static int part_read(struct journal *j, struct segment *seg, const struct journa
 int journal_add(struct journal *j, struct partition *part, const struct mark *from,
                 const struct mark *to, struct err *err)
 {
-    size_t length = (size_t)journal_part_size(part, from, to);
+    size_t length = (size_t)journal_part_size(from, to);
     struct journal_part p = {
         .topic = part->topic->number,
         .partition = part->index,

@@ -88,7 +88,6 @@ int journal_add(struct journal *j, struct partition *part, const struct mark *fr
 int journal_write(struct journal *j, struct err *err) MUST_CHECK;
 
 /* The size a part would have in the record. */
-uint64_t journal_part_size(const struct partition *part, const struct mark *from,
-                           const struct mark *to);
+uint64_t journal_part_size(const struct mark *from, const struct mark *to);
 
 #endif

@@ -120,7 +120,7 @@ static int settle(struct partition *part, struct err *err)
     return 0;
 }
 
-/* sealed/ is made to hold just the sealed segments. */
+/* Adds the links of sealed/ that are missing. */
 static int relink(struct topic *topic)
 {
     char dir[STORE_PATH_MAX];
