@@ -194,7 +194,7 @@ uint64_t journal_part_length(const struct journal_part *p)
     return (bytes + 7) & ~(uint64_t)7;
 }
 
-static const char *const suffixes[SUFFIX_COUNT] = {".log", ".idx", ".meta"};
+static const char *const suffixes[SUFFIX_KNOWN] = {".log", ".idx", ".meta", ".prod", ".damaged"};
 
 void path_of_segment(char out[STORE_PATH_MAX], const char *topic, uint32_t partition, uint64_t base,
                      enum suffix suffix)
@@ -225,7 +225,7 @@ int parse_segment_name(const char *name, uint64_t *base, enum suffix *suffix)
             return -EINVAL;
         v = v * 10 + digit;
     }
-    for (int i = 0; i < SUFFIX_COUNT; i++)
+    for (int i = 0; i < SUFFIX_KNOWN; i++)
         if (strcmp(name + 20, suffixes[i]) == 0) {
             *base = v;
             *suffix = (enum suffix)i;

@@ -114,7 +114,17 @@ enum meta_flags {
 
 /* -- names -- */
 
-enum suffix { SUFFIX_LOG, SUFFIX_IDX, SUFFIX_META, SUFFIX_COUNT };
+/* A segment keeps the first SUFFIX_COUNT open together; the others stand beside
+ * it, each written whole by who has to say something. */
+enum suffix {
+    SUFFIX_LOG,
+    SUFFIX_IDX,
+    SUFFIX_META,
+    SUFFIX_COUNT,
+    SUFFIX_PROD = SUFFIX_COUNT, /* state of producers at the roll */
+    SUFFIX_DAMAGED,             /* damage that a repair has noted */
+    SUFFIX_KNOWN,
+};
 
 #define STORE_PATH_MAX 512
 

@@ -36,8 +36,8 @@ struct store;
 /* A segment as found: files by their suffix. */
 struct found_segment {
     uint64_t base;
-    bool has[SUFFIX_COUNT];
-    uint64_t bytes[SUFFIX_COUNT];
+    bool has[SUFFIX_KNOWN];
+    uint64_t bytes[SUFFIX_KNOWN];
     bool header_valid;
     uint64_t number;
     bool left_over; /* goes: see scan.c */

@@ -133,7 +133,7 @@ static int measure(struct partition *part, struct found_segment *seg, struct err
 {
     struct fileio *io = part->store->io;
 
-    for (int i = 0; i < SUFFIX_COUNT; i++) {
+    for (int i = 0; i < SUFFIX_KNOWN; i++) {
         struct fileio_stat st;
         char path[STORE_PATH_MAX];
         int rc;
@@ -236,7 +236,7 @@ int scan_clean_up(struct partition *part, const struct found *found)
         const struct found_segment *s = &found->seg[i];
 
         /* .idx before .log: a .log alone is never taken for something else */
-        for (int f = SUFFIX_COUNT - 1; s->left_over && f >= 0; f--) {
+        for (int f = SUFFIX_KNOWN - 1; s->left_over && f >= 0; f--) {
             int rc;
 
             if (!s->has[f])

@@ -111,6 +111,15 @@ judge()
         }' "$1"
 }
 
+# Of a program that failed: what failed, with what is said behind it, before the whole output, so
+# that a cut log still tells.
+show_failure()
+{
+    awk '/^(not )?ok([ \t]|$)/ { on = /^not/ } on' "$1"
+    echo "--- the whole output"
+    cat "$1"
+}
+
 run_one()
 {
     local dir=$work/$1 limit=$2 words pid rc passed failed skipped why left began took name note
@@ -143,7 +152,7 @@ run_one()
             printf 'pass  %-40s %5d %10s%s\n' "$name" "$passed" "$took" "${note:+  $note}"
         else
             printf 'FAIL  %-40s %5d failed %10s  %s\n' "$name" "$failed" "$took" "${why%; }"
-            sed 's/^/      | /' "$dir/log"
+            show_failure "$dir/log" | sed 's/^/      | /'
         fi
     } 9>"$work/lock"
     rm -rf --one-file-system "$dir/tmp" "$dir/log"

@@ -473,6 +473,8 @@ static const struct {
     {"00000000000000000000.log", 0, 0, SUFFIX_LOG},
     {"00000000000000000000.idx", 0, 0, SUFFIX_IDX},
     {"00000000000000004096.meta", 0, 4096, SUFFIX_META},
+    {"00000000000000004096.prod", 0, 4096, SUFFIX_PROD},
+    {"00000000000000004096.damaged", 0, 4096, SUFFIX_DAMAGED},
     {"18446744073709551615.log", 0, UINT64_MAX, SUFFIX_LOG},
     {"18446744073709551616.log", -EINVAL, 0, 0},
     {"99999999999999999999.log", -EINVAL, 0, 0},
@@ -491,12 +493,12 @@ static const struct {
 
 START_TEST(name_of_a_file_taken_apart)
 {
-    enum suffix suffix = SUFFIX_COUNT;
+    enum suffix suffix = SUFFIX_KNOWN;
     uint64_t base = 5;
 
     ck_assert_int_eq(parse_segment_name(names[_i].name, &base, &suffix), names[_i].rc);
     ck_assert_uint_eq(base, names[_i].rc == 0 ? names[_i].base : 5);
-    ck_assert_int_eq(suffix, names[_i].rc == 0 ? names[_i].suffix : SUFFIX_COUNT);
+    ck_assert_int_eq(suffix, names[_i].rc == 0 ? names[_i].suffix : SUFFIX_KNOWN);
 }
 END_TEST
 

@@ -56,7 +56,7 @@ START_TEST(open_format_of_a_newer_version)
 END_TEST
 
 static const char *const unknown_names[] = {
-    "t/0/00000000000000000000.timeidx", "t/0/00000000000000008000.prod",
+    "t/0/00000000000000000000.timeidx", "t/0/00000000000000008000.producers",
     "t/0/00000000000000000001.x",       "t/0/00000000000000000000.log.gz",
     "t/0/99999999999999999.log",
 };
