@@ -13,4 +13,8 @@
 
 uint32_t crc32c_extend(uint32_t crc, const void *data, size_t len);
 
+/* Three at once, each as crc[i] = crc32c_extend(crc[i], data[i], len[i]): of
+ * short messages in about the time of one, where their lengths are alike. */
+void crc32c_extend3(uint32_t crc[3], const void *const data[3], const size_t len[3]);
+
 #endif

@@ -115,17 +115,44 @@ static void close_line(struct set *set)
     set->open_crc = 0;
 }
 
-int set_add_lines(struct set *set, const void *data, size_t len, size_t *taken)
+/* Lines that are in the set, its last entries, but for their CRCs: those of
+ * three are computed in the time of one. */
+struct unsummed {
+    const void *data[3];
+    size_t len[3];
+    unsigned count;
+};
+
+static void sum_up(struct set *set, struct unsummed *u)
+{
+    struct set_entry *e = set->entries + set->count - u->count;
+    uint32_t crc[3] = {0};
+
+    if (u->count == 3)
+        crc32c_extend3(crc, u->data, u->len);
+    for (unsigned i = 0; i < u->count; i++)
+        e[i].crc = u->count == 3 ? crc[i] : crc32c_extend(0, u->data[i], u->len[i]);
+    u->count = 0;
+}
+
+/* A whole line, and none was open. */
+static void add_line(struct set *set, struct unsummed *u, const void *data, size_t len)
+{
+    set->open_bytes = (uint32_t)len;
+    close_line(set);
+    u->data[u->count] = data;
+    u->len[u->count++] = len;
+    if (u->count == 3)
+        sum_up(set, u);
+}
+
+static int add_lines(struct set *set, const char *at, size_t len, size_t *taken, struct unsummed *u)
 {
     uint64_t message_max = set->message_max_bytes ? set->message_max_bytes : UINT32_MAX;
     uint64_t set_max = set->set_max_bytes ? set->set_max_bytes : UINT32_MAX;
-    const char *at = data;
-    size_t left = len;
 
-    *taken = 0;
-    if (room_for_iov(set, 2) < 0)
-        return -ENOMEM;
-    while (left > 0) {
+    while (*taken < len) {
+        size_t left = len - *taken;
         const char *nl = memchr(at, '\n', left);
         size_t piece = nl ? (size_t)(nl - at) + 1 : left;
         uint64_t line = (uint64_t)set->open_bytes + piece;
@@ -142,15 +169,31 @@ int set_add_lines(struct set *set, const void *data, size_t len, size_t *taken)
         if (room_for_entry(set) < 0)
             return -ENOMEM;
         iov_add(set, at, piece);
-        set->open_bytes = (uint32_t)line;
-        set->open_crc = crc32c_extend(set->open_crc, at, piece);
-        if (nl)
-            close_line(set);
+        if (nl && set->open_bytes == 0) {
+            add_line(set, u, at, piece);
+        } else {
+            set->open_bytes = (uint32_t)line;
+            set->open_crc = crc32c_extend(set->open_crc, at, piece);
+            if (nl)
+                close_line(set);
+        }
         at += piece;
-        left -= piece;
         *taken += piece;
     }
     return 0;
+}
+
+int set_add_lines(struct set *set, const void *data, size_t len, size_t *taken)
+{
+    struct unsummed u = {.count = 0};
+    int rc;
+
+    *taken = 0;
+    if (room_for_iov(set, 2) < 0)
+        return -ENOMEM;
+    rc = add_lines(set, data, len, taken, &u);
+    sum_up(set, &u);
+    return rc;
 }
 
 static int meta_varbytes(struct buf *meta, uint32_t prefix, const void *data, uint32_t len)

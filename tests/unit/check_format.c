@@ -43,6 +43,28 @@ START_TEST(crc_is_crc32c)
 }
 END_TEST
 
+/* Lengths from nothing to beyond what ISA-L takes, alike and not; gone on with. */
+START_TEST(crc_of_three_at_once_is_that_of_each)
+{
+    static const size_t lengths[] = {0, 1, 7, 8, 9, 40, 255, 256, 300, 1000};
+    enum { N = sizeof lengths / sizeof *lengths };
+    unsigned char data[1000];
+
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (unsigned char)(i * 31 + i / 7);
+    for (unsigned n = 0; n < N * N * N; n++) {
+        const void *const at[3] = {data, data + 3, data};
+        const size_t len[3] = {lengths[n % N], lengths[n / N % N] % 997, lengths[n / N / N]};
+        uint32_t crc[3] = {0, 5, 0xffffffffu};
+
+        crc32c_extend3(crc, at, len);
+        ck_assert_uint_eq(crc[0], crc32c_extend(0, at[0], len[0]));
+        ck_assert_uint_eq(crc[1], crc32c_extend(5, at[1], len[1]));
+        ck_assert_uint_eq(crc[2], crc32c_extend(0xffffffffu, at[2], len[2]));
+    }
+}
+END_TEST
+
 /* -- .idx header -- */
 
 static const struct idx_header some_header = {0x1122334455667788u, 0x99aabbccddeeff01u,
@@ -545,6 +567,7 @@ int main(void)
 
     suite_add_tcase(suite, tc);
     tcase_add_test(tc, crc_is_crc32c);
+    tcase_add_test(tc, crc_of_three_at_once_is_that_of_each);
     tcase_add_test(tc, header_is_byte_for_byte_as_the_format_says);
     tcase_add_test(tc, header_with_any_flipped_byte_is_refused);
     tcase_add_test(tc, header_of_a_newer_version_is_told_from_a_torn_one);
