@@ -178,6 +178,21 @@ START_TEST(open_flipped_entry_at_the_slot)
 END_TEST
 
 /* What a bisection for the slot's entry looks at first. */
+/* The time of the slot's own entry, which nothing verifies: what follows it, and is good, stays. */
+START_TEST(open_flipped_time_at_the_slot)
+{
+    fixture_configure(&f, "t", "flush.sync=os");
+    leave_slot();
+    reopen();
+    fixture_append(part, "four\n");
+    fixture_kill(&f);
+    file_flip(&f, SEG0_IDX, ENTRY_AT(2) + 10);
+    reopen();
+    fixture_expect(&f, part, "one\ntwo\nthree\nfour\n");
+    expect_writable();
+}
+END_TEST
+
 START_TEST(open_garbage_entries_below_slot_do_not_hide_the_rest)
 {
     for (int i = 0; i < 600; i++)
@@ -476,6 +491,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, open_log_ahead_of_idx_below_slot);
     tcase_add_test(tc, open_log_empty_below_slot);
     tcase_add_test(tc, open_flipped_entry_at_the_slot);
+    tcase_add_test(tc, open_flipped_time_at_the_slot);
     tcase_add_test(tc, open_garbage_entries_below_slot_do_not_hide_the_rest);
     tcase_add_test(tc, open_zeros_behind_the_slot);
     tcase_add_test(tc, open_bad_crc_below_the_slot);
