@@ -9,7 +9,6 @@
  * sigwait(), during a stop by a second that hurries it.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -94,35 +93,6 @@ static int check_mountpoint(struct program *p, struct err *err)
 
 /* -- start and stop -- */
 
-/* Adds the command line of the process that holds the store. */
-static void name_the_holder(const struct program *p, struct err *err)
-{
-    char path[64], line[256];
-    char *lock = NULL;
-    size_t len = 0;
-    long pid = 0;
-    int fd;
-    ssize_t n;
-
-    if (strchr(err->text, '(') || fileio_read_file(p->io, ".lock", 256, &lock, &len) < 0)
-        return;
-    pid = strtol(lock, NULL, 10);
-    free(lock);
-    snprintf(path, sizeof path, "/proc/%ld/cmdline", pid);
-    fd = pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    n = fd >= 0 ? read(fd, line, sizeof line - 1) : -1;
-    if (fd >= 0)
-        close(fd);
-    if (n <= 1)
-        return;
-    for (ssize_t i = 0; i < n - 1; i++)
-        if (line[i] == '\0')
-            line[i] = ' ';
-    line[n] = '\0';
-    len = strlen(err->text);
-    snprintf(err->text + len, sizeof err->text - len, " (%s)", line);
-}
-
 static int start_store(struct program *p, struct err *err)
 {
     const struct config *conf = &p->conf;
@@ -144,8 +114,6 @@ static int start_store(struct program *p, struct err *err)
         options.io = p->io;
         rc = store_open(&p->store, &options, err);
     }
-    if (rc == ERR_LOCKED)
-        name_the_holder(p, err);
     if (rc < 0 && made)
         rmdir(conf->store);
     return rc;

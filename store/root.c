@@ -237,26 +237,31 @@ static void read_boot_id(struct store *store)
     store->boot_id[strcspn(store->boot_id, "\n")] = '\0';
 }
 
-static void locked_by(struct store *store, const char *text, struct err *err)
+/* Names the process that `text`, the .lock, speaks of, with as much of its
+ * command line as the sentence and the name of the store before it have room for. */
+static void locked_by(const char *text, struct err *err)
 {
+    const size_t room = sizeof err->text / 2;
     char path[64];
-    char command[256] = "";
+    char command[sizeof err->text] = "";
     long pid = strtol(text, NULL, 10);
+    ssize_t n = -1;
     int fd;
 
-    (void)store;
     snprintf(path, sizeof path, "/proc/%ld/cmdline", pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        ssize_t n = read(fd, command, sizeof command - 1);
-
+        n = read(fd, command, sizeof command - 1);
         close(fd);
-        for (ssize_t i = 0; i + 1 < n; i++)
-            if (command[i] == '\0')
-                command[i] = ' ';
     }
-    err_set(err, ERR_LOCKED, "locked by process %ld%s%s%s", pid, *command ? " (" : "", command,
-            *command ? ")" : "");
+    for (ssize_t i = 0; i + 1 < n; i++)
+        if (command[i] == '\0')
+            command[i] = ' ';
+    if (n <= 0)
+        err_set(err, ERR_LOCKED, "locked by process %ld", pid);
+    else
+        err_set(err, ERR_LOCKED, "locked by process %ld (%.*s%s)", pid, (int)room, command,
+                strlen(command) > room ? "..." : "");
 }
 
 static int take_lock(struct store *store, struct err *err)
@@ -275,7 +280,7 @@ static int take_lock(struct store *store, struct err *err)
     got = io->ops->pread(io, store->lock_fd, before, sizeof before - 1, 0);
     rc = io->ops->lock(io, store->lock_fd);
     if (rc == -EWOULDBLOCK) {
-        locked_by(store, before, err);
+        locked_by(before, err);
         return ERR_LOCKED;
     }
     if (rc < 0)

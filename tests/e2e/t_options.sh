@@ -75,10 +75,16 @@ case_refuses_a_store_and_a_mount_point_in_one_another()
 
 case_names_the_command_line_of_who_has_the_store()
 {
-    daemon_start || return
-    mkdir "$DIR/other"
-    refused "locked by process $DAEMON_PID \\(.*topicfs --store $STORE $MNT\\)" "it does" \
-        "$TOPICFS_BIN" --store "$STORE" "$DIR/other"
+    local long
+    mkdir other
+    STORE=store MNT=mnt daemon_start || return
+    refused "locked by process $DAEMON_PID \\(.*topicfs --store store mnt\\)" "it does" \
+        "$TOPICFS_BIN" --store store other
+    daemon_stop
+    printf -v long '%0600d' 0
+    STORE=store MNT=mnt daemon_start --config "/dev/../dev/./${long//0//}null" || return
+    refused "locked by process $DAEMON_PID \\(.*/\\.\\.\\.\\)" "as much as there is room for" \
+        "$TOPICFS_BIN" --store store other
 }
 
 case_mounts_as_mount_calls_it()
