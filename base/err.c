@@ -15,7 +15,7 @@ static const struct {
     {ERR_DAMAGED, EIO, "damaged"},
     {ERR_OUT_OF_RANGE, ERANGE, "has not come yet"},
     {ERR_NOT_A_BOUNDARY, EINVAL, "not the beginning of a message"},
-    {ERR_GONE, ESTALE, "removed by retention"},
+    {ERR_GONE, ESTALE, "removed by retention, or left out"},
     {ERR_STOPPING, ESHUTDOWN, "the store is being closed"},
     {ERR_NEWER_FORMAT, EIO, "written by a newer version of topicfs"},
     {ERR_NOT_A_STORE, EINVAL, "not a topicfs store"},

@@ -22,7 +22,7 @@ enum {
     ERR_DAMAGED = -10001,        /* was whole once and is not any more */
     ERR_OUT_OF_RANGE = -10002,   /* an offset or time that has not come yet */
     ERR_NOT_A_BOUNDARY = -10003, /* an offset inside a message */
-    ERR_GONE = -10004,           /* retention has passed it */
+    ERR_GONE = -10004,           /* retention has passed it, or a gap holds it */
     ERR_STOPPING = -10005,       /* the store is being closed */
     ERR_NEWER_FORMAT = -10006,   /* written by a newer version: nothing was touched */
     ERR_NOT_A_STORE = -10007,    /* a directory with other things in it */

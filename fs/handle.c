@@ -84,6 +84,18 @@ static int open_segment(struct handle *h)
     return 0;
 }
 
+/* Reads end short before a gap, and a short read of a file in the page cache is
+ * its end: cat would say nothing. So one with a gap is not cached, at any time. */
+static int open_frozen(struct handle *h)
+{
+    struct gap gap;
+    int rc = partition_gap_next(h->node->part, h->node->key.start, &gap);
+
+    if (rc == -ENOENT || (rc == 0 && gap.offset >= h->node->key.end))
+        h->way = WAY_CACHED_KEEP;
+    return rc == -ENOENT ? 0 : rc;
+}
+
 static int open_merged(struct handle *h)
 {
     struct name name;
@@ -115,7 +127,7 @@ static int open_kind(struct handle *h)
     case NODE_STATUS: return tree_text(h->handles->tree, node, &h->text);
     case NODE_SEGMENT:
     case NODE_SEALED_SEGMENT: return open_segment(h);
-    case NODE_FROZEN: h->way = WAY_CACHED_KEEP; return 0;
+    case NODE_FROZEN: return open_frozen(h);
     case NODE_MERGED: return open_merged(h);
     case NODE_GROWING:
     case NODE_STREAM: return 0;

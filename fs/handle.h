@@ -12,7 +12,7 @@
  *                      that is not to be had; the newest: direct. Held: they
  *                      stay readable after retention removed them.
  *   START-             direct
- *   START-END          page cache, kept
+ *   START-END          page cache, kept; direct with a gap in it
  *   START+             direct, reads wait
  *   latest+ ...        direct, without positions, reads wait
  *

@@ -67,6 +67,13 @@ int gather_add(struct gather *g, struct range *range)
     return rc;
 }
 
+/* A gap begins at offset: rc is ERR_GONE, and it is not retention that passed. What
+ * is before it is answered; the next read finds the gap. */
+static bool at_gap(struct partition *part, uint64_t offset, int rc)
+{
+    return rc == ERR_GONE && offset > partition_first(part);
+}
+
 /* The last place is used for all that is left, copied. */
 static int add_rest(struct gather *g, struct partition *part, uint64_t offset, uint64_t end,
                     uint64_t size)
@@ -79,6 +86,10 @@ static int add_rest(struct gather *g, struct partition *part, uint64_t offset, u
         struct range range;
 
         rc = partition_range(part, offset + done, size - done, &range);
+        if (at_gap(part, offset + done, rc)) {
+            rc = 0; /* there are bytes before it, in the gather or here */
+            break;
+        }
         if (rc < 0)
             break;
         if (range.len > end - (offset + done))
@@ -116,6 +127,8 @@ int gather_partition(struct gather *g, struct partition *part, uint64_t offset, 
         if (g->count == GATHER_RANGES - 1)
             return add_rest(g, part, offset, end, size);
         rc = partition_range(part, offset, size, &range);
+        if (at_gap(part, offset, rc) && g->len > 0)
+            return 0;
         if (rc < 0)
             return rc;
         if (range.len == 0) {

@@ -36,7 +36,7 @@ int gather_add(struct gather *g, struct range *range) MUST_CHECK;
 void gather_borrow(struct gather *g, const void *bytes, uint64_t len);
 
 /* Adds visible bytes of a partition from offset on, below end and at most size.
- * They are as many as there are: across segments. ERR_GONE; -EIO. */
+ * They are as many as there are: across segments, up to a gap. ERR_GONE; -EIO. */
 int gather_partition(struct gather *g, struct partition *part, uint64_t offset, uint64_t end,
                      uint64_t size) MUST_CHECK;
 

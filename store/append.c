@@ -354,6 +354,40 @@ static int lead(struct partition *part, struct err *err)
     return rc;
 }
 
+int partition_lead(struct partition *part, struct err *err)
+{
+    int rc = 0;
+
+    if (atomic_load(&part->store->stopping))
+        return err_set(err, ERR_STOPPING, "%s", err_sentence(ERR_STOPPING));
+    pthread_mutex_lock(&part->append_lock);
+    while (part->leading)
+        pthread_cond_wait(&part->append_turn, &part->append_lock);
+    if (part->shut)
+        rc = err_set(err, -ENOENT, "%s: was removed", part->topic->name);
+    else
+        part->leading = true;
+    pthread_mutex_unlock(&part->append_lock);
+    if (rc < 0)
+        return rc;
+    rc = lead(part, err);
+    if (rc < 0)
+        partition_unlead(part);
+    return rc;
+}
+
+void partition_unlead(struct partition *part)
+{
+    pthread_mutex_lock(&part->lock);
+    part->appending = false;
+    pthread_mutex_unlock(&part->lock);
+    partition_unpin(part);
+    pthread_mutex_lock(&part->append_lock);
+    part->leading = false;
+    pthread_cond_broadcast(&part->append_turn);
+    pthread_mutex_unlock(&part->append_lock);
+}
+
 /* Serves all that are queued now, this thread's own among them. */
 static void lead_group(struct partition *part)
 {

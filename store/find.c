@@ -12,6 +12,7 @@
 int partition_find(struct partition *part, uint64_t offset)
 {
     struct mark visible;
+    struct gap gap;
     struct view v;
     uint64_t entry;
     uint32_t start = 0;
@@ -22,6 +23,8 @@ int partition_find(struct partition *part, uint64_t offset)
     if (offset == visible.offset)
         return 0;
     rc = view_at(part, offset, &visible, &v);
+    if (rc == ERR_GONE && view_gap(part, offset, &visible, &gap) && gap.offset == offset)
+        return 0;
     if (rc < 0)
         return rc;
     rc = segment_entry_holding(v.seg, v.count, offset - v.seg->base, &entry);
@@ -61,13 +64,12 @@ static int each_view(struct partition *part, uint64_t at, const struct mark *vis
         struct view v;
         int rc = view_at(part, at, visible, &v);
 
+        next = next_base(part, at, visible);
         if (rc == 0) {
-            next = v.end;
             *damaged |= v.seg->no_index;
             rc = fn(&v, want, offset);
             segment_unuse(v.seg);
         } else if (rc == -ENOENT || rc == ERR_DAMAGED) {
-            next = next_base(part, at, visible);
             *damaged = true;
             rc = 0;
         }
@@ -158,6 +160,7 @@ static uint64_t number_from(struct partition *part, uint64_t number, const struc
 int partition_find_number(struct partition *part, uint64_t number, uint64_t *offset)
 {
     struct mark visible;
+    struct gap gap;
     struct err err;
     uint64_t from;
     bool damaged;
@@ -175,7 +178,9 @@ int partition_find_number(struct partition *part, uint64_t number, uint64_t *off
         return rc;
     from = number_from(part, number, &visible);
     rc = each_view(part, from, &visible, number_in, number, offset, &damaged);
-    if (rc == 0 || (rc == ERR_GONE && damaged))
+    if (rc == 0) /* behind all messages, before the end: a gap, or some of them are lost */
+        rc = view_gap(part, from, &visible, &gap) ? ERR_GONE : ERR_DAMAGED;
+    if (rc == ERR_GONE && damaged)
         rc = ERR_DAMAGED;
     return rc == 1 ? 0 : rc;
 }

@@ -10,6 +10,7 @@
 #include "base/crc32c.h"
 
 #define IDX_MAGIC      "TFSIDX"
+#define IDX_GAP_BEFORE 1u
 #define IDX_CRC_AT     36u
 #define JOURNAL_MAGIC  "TFSJNL"
 #define JOURNAL_CRC_AT 24u
@@ -25,6 +26,7 @@ void idx_header_encode(uint8_t out[IDX_HEADER_BYTES], const struct idx_header *h
     put_le64(out + 8, h->base_offset);
     put_le64(out + 16, h->base_number);
     put_le64(out + 24, h->base_time_ms);
+    put_le32(out + 32, h->gap_before ? IDX_GAP_BEFORE : 0);
     put_le32(out + IDX_CRC_AT, crc32c_extend(0, out, IDX_CRC_AT));
 }
 
@@ -33,11 +35,12 @@ int idx_header_decode(const uint8_t in[IDX_HEADER_BYTES], struct idx_header *h)
     if (memcmp(in, IDX_MAGIC, 6) != 0 ||
         get_le32(in + IDX_CRC_AT) != crc32c_extend(0, in, IDX_CRC_AT))
         return ERR_TORN;
-    if (get_le16(in + 6) != FORMAT_VERSION || get_le32(in + 32) != 0)
+    if (get_le16(in + 6) != FORMAT_VERSION || (get_le32(in + 32) & ~IDX_GAP_BEFORE) != 0)
         return ERR_NEWER_FORMAT;
     h->base_offset = get_le64(in + 8);
     h->base_number = get_le64(in + 16);
     h->base_time_ms = get_le64(in + 24);
+    h->gap_before = (get_le32(in + 32) & IDX_GAP_BEFORE) != 0;
     return 0;
 }
 

@@ -27,6 +27,7 @@ struct idx_header {
     uint64_t base_offset;
     uint64_t base_number;
     uint64_t base_time_ms;
+    bool gap_before; /* the segment before may end below base_offset, on purpose */
 };
 
 /* A durable end that had been reached before the slot was written. */

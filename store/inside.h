@@ -62,6 +62,7 @@ struct partition {
     struct clean_facts *clean; /* lock; .clean vouches for it, segments are not listed yet */
     struct segment **segments; /* lock; ascending by base; the last is the newest */
     size_t segment_count, segment_room;
+    bool gaps;              /* lock: there may be one between two of them */
     struct damage *damages; /* lock; ascending */
     size_t damage_count;
     bool pinned;    /* lock: the newest segment is used, for what is not durable */
@@ -157,6 +158,12 @@ int partition_add_damage(struct partition *part, uint64_t offset, uint64_t end,
 int partition_pin(struct partition *part, struct err *err) MUST_CHECK;
 void partition_unpin(struct partition *part);
 void partition_set_marks(struct partition *part, const struct mark *at); /* all three */
+
+/* -- append.c -- */
+/* Leads with nothing to append: nobody appends meanwhile, and the newest segment's
+ * files are open. Fails as an append would. */
+int partition_lead(struct partition *part, struct err *err) MUST_CHECK;
+void partition_unlead(struct partition *part);
 
 /* -- roll.c -- */
 /* Seals the newest segment and begins the next. The caller is the leader. */

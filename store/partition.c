@@ -51,7 +51,7 @@ void partition_free(struct partition *part)
 
 int partition_make_files(struct store *store, const char *dir, struct err *err)
 {
-    struct idx_header h = {0, 0, store_wall_ms(store)};
+    struct idx_header h = {.base_time_ms = store_wall_ms(store)};
     uint8_t header[IDX_HEADER_BYTES];
     char name[STORE_PATH_MAX];
     struct fileio *io = store->io;
@@ -118,6 +118,7 @@ int partition_add_segment(struct partition *part, struct segment *seg)
         part->segment_room = room;
     }
     part->segments[part->segment_count++] = seg;
+    part->gaps |= seg->gap_bytes > 0;
     return 0;
 }
 

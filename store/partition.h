@@ -44,6 +44,19 @@ struct topic;
 int partition_append(struct partition *part, struct set *set, uint64_t *offset,
                      struct err *err) MUST_CHECK;
 
+/*
+ * Leaves a gap: the next message will have this offset and this number. For a
+ * mirror whose source has the bytes between no more, and for a repair that gives
+ * up what is lost. All that was appended before is flushed; returns when the gap
+ * is on disk and readers may go on behind it. Without a gap (offset is the end,
+ * number the next) it does nothing.
+ *
+ * -EEXIST: offset is below the end. -EINVAL: number is below the next one, or
+ * more messages than bytes would be left out. Else as partition_append().
+ */
+int partition_skip_to(struct partition *part, uint64_t offset, uint64_t number,
+                      struct err *err) MUST_CHECK;
+
 /* -- wait and watch -- */
 
 struct waiter {
@@ -85,7 +98,7 @@ bool partition_failed(const struct partition *part);
 
 struct partition_stat {
     uint64_t first, sealed_end, visible_end; /* offsets */
-    uint64_t messages;                       /* from first to visible_end */
+    uint64_t messages;                       /* that are there, from first to visible_end */
     uint64_t last_ms;                        /* last visible append; 0 = none */
     uint64_t damaged_messages;               /* known damage, as runs and messages */
     uint32_t damaged_runs;
@@ -94,8 +107,18 @@ struct partition_stat {
 };
 int partition_stat(struct partition *part, struct partition_stat *st) MUST_CHECK;
 
-/* 0: `offset` begins a message, or is the visible end. ERR_NOT_A_BOUNDARY,
- * ERR_OUT_OF_RANGE (above the visible end), ERR_GONE (below the first), -EIO. */
+/* What was left out on purpose: partition_skip_to(). Between two segments, so not
+ * before the first offset. */
+struct gap {
+    uint64_t offset, end; /* the bytes [offset, end) */
+    uint64_t messages;    /* as the numbers of those around it say */
+};
+/* The first gap that ends above `offset`; -ENOENT. */
+int partition_gap_next(struct partition *part, uint64_t offset, struct gap *g) MUST_CHECK;
+
+/* 0: `offset` begins a message or a gap, or is the visible end. ERR_NOT_A_BOUNDARY,
+ * ERR_OUT_OF_RANGE (above the visible end), ERR_GONE (below the first, or inside
+ * a gap), -EIO. */
 int partition_find(struct partition *part, uint64_t offset) MUST_CHECK;
 /* The offset of message `number`; ERR_OUT_OF_RANGE, ERR_GONE. */
 int partition_find_number(struct partition *part, uint64_t number, uint64_t *offset) MUST_CHECK;
@@ -104,7 +127,7 @@ int partition_find_number(struct partition *part, uint64_t number, uint64_t *off
 int partition_find_time(struct partition *part, uint64_t time_ms, uint64_t *offset) MUST_CHECK;
 
 /* When the message that holds the byte at `offset` was appended. ERR_OUT_OF_RANGE,
- * ERR_GONE, ERR_DAMAGED. */
+ * ERR_GONE (a gap has no bytes), ERR_DAMAGED. */
 int partition_time_of(struct partition *part, uint64_t offset, uint64_t *time_ms) MUST_CHECK;
 
 /* -- reading -- */
@@ -125,13 +148,14 @@ void range_release(struct range *r);
 
 /* The visible bytes from `offset`, at most max_bytes and to the end of the
  * segment that holds them. Any offset goes, message boundary or not. ERR_GONE
- * below the first, ERR_OUT_OF_RANGE above the visible end. */
+ * below the first and in a gap, from its first byte on; ERR_OUT_OF_RANGE above
+ * the visible end. */
 int partition_range(struct partition *part, uint64_t offset, uint64_t max_bytes,
                     struct range *out) MUST_CHECK;
 
 /* Whole messages from the boundary `offset` on, for readers of messages:
  * known damage is skipped (out->offset is then above `offset`) and counted in
- * *skipped. About max_bytes, but at least one message where one is visible.
+ * *skipped; so are gaps, which are not counted. About max_bytes, but at least one message where one is visible.
  * out->len 0: nothing more is visible; out->offset is where to go on. */
 int partition_messages(struct partition *part, uint64_t offset, uint64_t max_bytes,
                        struct range *out, uint64_t *skipped) MUST_CHECK;

@@ -42,10 +42,48 @@ size_t view_index(const struct partition *part, uint64_t offset)
     return low;
 }
 
-/* Where a sealed segment ends: where the next one begins. Lock held. */
+/* Where a sealed segment ends: where the next one begins, or the gap before it.
+ * Lock held. */
 static uint64_t segment_end(const struct partition *part, size_t i, uint64_t visible_end)
 {
-    return i + 1 < part->segment_count ? part->segments[i + 1]->base : visible_end;
+    const struct segment *next = i + 1 < part->segment_count ? part->segments[i + 1] : NULL;
+
+    return next ? next->base - next->gap_bytes : visible_end;
+}
+
+/* The gap behind segment i, where there is one that the mark covers. Lock held. */
+static bool gap_behind(const struct partition *part, size_t i, const struct mark *visible,
+                       struct gap *g)
+{
+    const struct segment *next = i + 1 < part->segment_count ? part->segments[i + 1] : NULL;
+
+    if (!next || next->gap_bytes == 0 || next->base > visible->offset)
+        return false;
+    *g = (struct gap){next->base - next->gap_bytes, next->base, next->gap_messages};
+    return true;
+}
+
+bool view_gap(struct partition *part, uint64_t offset, const struct mark *visible, struct gap *g)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&part->lock);
+    for (size_t i = view_index(part, offset); part->gaps && !found && i < part->segment_count; i++)
+        found = gap_behind(part, i, visible, g);
+    pthread_mutex_unlock(&part->lock);
+    return found;
+}
+
+int partition_gap_next(struct partition *part, uint64_t offset, struct gap *g)
+{
+    struct mark visible;
+    struct err err;
+    int rc = partition_load(part, &err);
+
+    if (rc < 0)
+        return rc;
+    view_mark(part, &visible);
+    return view_gap(part, offset, &visible, g) ? 0 : -ENOENT;
 }
 
 /* What a sealed segment holds is read from its .idx once. The segment is used. */
@@ -106,10 +144,11 @@ int view_of(struct partition *part, size_t i, const struct mark *visible, struct
     return rc;
 }
 
-/* The segment that holds `offset`. ERR_GONE, ERR_OUT_OF_RANGE. */
 int view_at(struct partition *part, uint64_t offset, const struct mark *visible, struct view *v)
 {
+    struct gap gap;
     struct err err;
+    size_t i;
     int rc = partition_load(part, &err);
 
     if (rc < 0)
@@ -117,11 +156,13 @@ int view_at(struct partition *part, uint64_t offset, const struct mark *visible,
     if (offset > visible->offset)
         return ERR_OUT_OF_RANGE;
     pthread_mutex_lock(&part->lock);
-    if (offset < part->segments[0]->base) {
+    i = view_index(part, offset);
+    if (offset < part->segments[0]->base ||
+        (gap_behind(part, i, visible, &gap) && offset >= gap.offset)) {
         pthread_mutex_unlock(&part->lock);
         return ERR_GONE;
     }
-    return view_of(part, view_index(part, offset), visible, v);
+    return view_of(part, i, visible, v);
 }
 
 /* -- bytes -- */
@@ -235,6 +276,7 @@ int partition_messages(struct partition *part, uint64_t offset, uint64_t max_byt
 {
     struct damage d = {0};
     struct mark visible;
+    struct gap gap;
     struct view v;
     uint64_t end = 0;
     bool hurt;
@@ -242,6 +284,10 @@ int partition_messages(struct partition *part, uint64_t offset, uint64_t max_byt
 
     view_mark(part, &visible);
     for (;;) {
+        if (view_gap(part, offset, &visible, &gap) && gap.offset <= offset) {
+            offset = gap.end;
+            continue;
+        }
         hurt = damage_from(part, offset, &d);
         if (!hurt || d.offset > offset)
             break;
@@ -382,19 +428,24 @@ int segment_range(struct segment *seg, uint64_t pos, uint64_t max_bytes, struct 
 
 int partition_stat(struct partition *part, struct partition_stat *st)
 {
+    uint64_t missing = 0; /* in gaps */
     struct mark visible;
     struct err err;
     struct view v;
     int rc;
 
     *st = (struct partition_stat){0};
-    view_mark(part, &visible);
     rc = partition_load(part, &err);
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&part->lock);
+    view_mark(part, &visible);
     st->first = part->segments[0]->base;
-    st->sealed_end = partition_newest(part)->base;
+    st->sealed_end = part->segment_count > 1
+                         ? segment_end(part, part->segment_count - 2, visible.offset)
+                         : st->first;
+    for (size_t i = 1; part->gaps && i < part->segment_count; i++)
+        missing += part->segments[i]->gap_messages;
     for (size_t i = 0; i < part->damage_count; i++)
         st->damaged_messages += part->damages[i].messages;
     st->damaged_runs = (uint32_t)part->damage_count;
@@ -407,7 +458,8 @@ int partition_stat(struct partition *part, struct partition_stat *st)
     rc = view_of(part, 0, &visible, &v);
     if (rc < 0)
         return st->failed ? 0 : rc; /* how many messages a broken one has, nobody knows */
-    st->messages = visible.number > v.seg->base_number ? visible.number - v.seg->base_number : 0;
+    if (visible.number > v.seg->base_number + missing)
+        st->messages = visible.number - v.seg->base_number - missing;
     segment_unuse(v.seg);
     return 0;
 }

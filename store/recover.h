@@ -39,8 +39,10 @@ struct found_segment {
     bool has[SUFFIX_KNOWN];
     uint64_t bytes[SUFFIX_KNOWN];
     bool header_valid;
+    bool gap_before;
     uint64_t number;
-    bool left_over; /* goes: see scan.c */
+    uint64_t slot_end; /* offset; the base where it has no slot */
+    bool left_over;    /* goes: see scan.c */
 };
 
 struct found {
@@ -52,8 +54,9 @@ struct found {
 /* Lists a partition's directory. ERR_NEWER_FORMAT: refuse the store. */
 int scan_partition(struct partition *part, struct found *found, struct err *err) MUST_CHECK;
 void scan_release(struct found *found);
-/* Deletes what is left over, durably. */
-int scan_clean_up(struct partition *part, const struct found *found) MUST_CHECK;
+/* Deletes what is left over, durably; makes the empty .log that a segment behind
+ * a gap lacks. */
+int scan_clean_up(struct partition *part, struct found *found) MUST_CHECK;
 /* Makes the list of segments; notes where they do not join up. */
 int scan_adopt(struct partition *part, const struct found *found, struct err *err) MUST_CHECK;
 

@@ -6,7 +6,13 @@
  *   last:  empty .log, no valid .idx       the same                 deleted
  *   last:  .idx without entries, no .log   the same                 deleted
  *   first: no .log, a successor            being removed            deleted
+ *   before a gap: no bytes, no entries     being replaced           deleted
  *   else:  .log without a valid .idx       damage: read-only until repaired
+ *
+ * The base of an empty last segment behind a gap is the only word of where the
+ * partition ends, so that one is not given up: its .log is made again, and an
+ * .idx that is there and not valid is damage (it was on disk before it had its
+ * name).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -124,7 +130,9 @@ static int read_header(struct partition *part, struct found_segment *seg, struct
                        path);
     if (rc == 0 && h.base_offset == seg->base) {
         seg->header_valid = true;
+        seg->gap_before = h.gap_before;
         seg->number = h.base_number;
+        seg->slot_end = idx_slot_choose(bytes, seg->base).end;
     }
     return 0;
 }
@@ -149,12 +157,26 @@ static int measure(struct partition *part, struct found_segment *seg, struct err
     return seg->has[SUFFIX_IDX] ? read_header(part, seg, err) : 0;
 }
 
-static bool unfinished(const struct found_segment *s)
+static bool no_entries(const struct found_segment *s)
 {
-    if (s->has[SUFFIX_LOG])
-        return s->bytes[SUFFIX_LOG] == 0 && !s->header_valid;
     return s->bytes[SUFFIX_META] == 0 &&
            (!s->header_valid || s->bytes[SUFFIX_IDX] < IDX_HEADER_BYTES + IDX_ENTRY_BYTES);
+}
+
+/* The last one, behind a segment that ends at `end`. */
+static bool unfinished(const struct found_segment *s, uint64_t end)
+{
+    if (s->has[SUFFIX_LOG])
+        return s->bytes[SUFFIX_LOG] == 0 && !s->header_valid &&
+               (!s->has[SUFFIX_IDX] || s->base <= end);
+    return no_entries(s) && !(s->header_valid && s->gap_before);
+}
+
+static bool replaced(const struct found_segment *s, const struct found_segment *next)
+{
+    return next->gap_before && s->bytes[SUFFIX_LOG] == 0 && s->bytes[SUFFIX_META] == 0 &&
+           s->bytes[SUFFIX_IDX] < IDX_HEADER_BYTES + IDX_ENTRY_BYTES &&
+           (!s->header_valid || s->slot_end == s->base);
 }
 
 static void mark_left_overs(struct found *f)
@@ -164,8 +186,13 @@ static void mark_left_overs(struct found *f)
 
     while (first + 1 < last && !f->seg[first].has[SUFFIX_LOG])
         f->seg[first++].left_over = true;
-    while (last > first + 1 && unfinished(&f->seg[last - 1]))
+    while (
+        last > first + 1 &&
+        unfinished(&f->seg[last - 1], f->seg[last - 2].base + f->seg[last - 2].bytes[SUFFIX_LOG]))
         f->seg[--last].left_over = true;
+    for (size_t i = first; i + 1 < last; i++)
+        if (replaced(&f->seg[i], &f->seg[i + 1]))
+            f->seg[i].left_over = true;
 }
 
 int scan_partition(struct partition *part, struct found *found, struct err *err)
@@ -217,8 +244,24 @@ static int remove_temporary(void *arg, const char *name, enum fileio_kind kind)
     return r->rc;
 }
 
-int scan_clean_up(struct partition *part, const struct found *found)
+/* Of the last segment, behind a gap. */
+static int make_log(struct partition *part, struct found_segment *s)
 {
+    struct fileio *io = part->store->io;
+    char path[STORE_PATH_MAX];
+    int fd;
+
+    path_of_segment(path, part->topic->name, part->index, s->base, SUFFIX_LOG);
+    fd = io->ops->open(io, path, FILEIO_WRITE | FILEIO_CREATE | FILEIO_EXCLUSIVE);
+    if (fd < 0)
+        return fd;
+    s->has[SUFFIX_LOG] = true;
+    return io->ops->close(io, fd);
+}
+
+int scan_clean_up(struct partition *part, struct found *found)
+{
+    struct found_segment *last = found->count > 0 ? &found->seg[found->count - 1] : NULL;
     struct fileio *io = part->store->io;
     char path[STORE_PATH_MAX];
     char dir[STORE_PATH_MAX];
@@ -247,6 +290,14 @@ int scan_clean_up(struct partition *part, const struct found *found)
                 return rc;
             any = true;
         }
+    }
+    if (last && !last->left_over && last->gap_before && !last->has[SUFFIX_LOG] &&
+        no_entries(last)) {
+        int rc = make_log(part, last);
+
+        if (rc < 0)
+            return rc;
+        any = true;
     }
     return any ? io->ops->sync_dir(io, dir) : 0;
 }
@@ -286,7 +337,52 @@ static uint64_t good_bytes(struct segment *seg, const struct found_segment *s, u
     return rc < 0 ? 0 : e.end;
 }
 
-/* The sealed segment `seg`, found as s, against its successor. */
+/* Where a segment must end that stands before a gap. Its slot was on disk before
+ * the gap was made; without one, what is there counts. */
+static uint64_t end_before_gap(const struct found_segment *s, uint64_t next_base)
+{
+    uint64_t end = s->base + s->bytes[SUFFIX_LOG];
+
+    if (s->header_valid && s->slot_end > end)
+        end = s->slot_end;
+    return end < next_base ? end : next_base;
+}
+
+static int joint_is_damaged(struct partition *part, const struct found_segment *s, uint64_t end,
+                            uint64_t good, uint64_t entries, uint64_t messages)
+{
+    diag_say("%s/%" PRIu32 "/%020" PRIu64 ": damaged: of %" PRIu64 " bytes, %" PRIu64
+             " with %" PRIu64 " messages are there",
+             part->topic->name, part->index, s->base, end - s->base, good, entries);
+    return partition_add_damage(part, s->base + good, end, messages);
+}
+
+/* The sealed segment `seg`, found as s, against its successor `next_seg`, which is
+ * told how wide the gap between them is. */
+static int check_gap(struct partition *part, struct segment *seg, const struct found_segment *s,
+                     struct segment *next_seg, const struct found_segment *next)
+{
+    uint64_t end = end_before_gap(s, next->base);
+    uint64_t number;
+    uint64_t entries;
+    uint64_t good = good_bytes(seg, s, &entries);
+    bool whole;
+
+    number = s->number + entries;
+    whole = s->has[SUFFIX_LOG] && s->header_valid && good == end - s->base &&
+            s->bytes[SUFFIX_LOG] == good && entries == entries_of(s) && number <= next->number;
+    next_seg->gap_bytes = next->base - end;
+    part->gaps |= next_seg->gap_bytes > 0;
+    if (s->header_valid && number < next->number)
+        next_seg->gap_messages = next->number - number;
+    if (whole)
+        return 0;
+    if (good >= end - s->base)
+        good = entries = 0; /* the bytes are there, but the index does not agree with them */
+    return joint_is_damaged(part, s, end, good, entries, 0);
+}
+
+/* The same without a gap: one ends where the other begins. */
 static int check_joint(struct partition *part, struct segment *seg, const struct found_segment *s,
                        const struct found_segment *next)
 {
@@ -303,10 +399,7 @@ static int check_joint(struct partition *part, struct segment *seg, const struct
         good = entries = 0; /* the bytes are there, but the index does not agree with them */
     if (s->header_valid && next->header_valid && next->number > s->number + entries)
         messages = next->number - s->number - entries;
-    diag_say("%s/%" PRIu32 "/%020" PRIu64 ": damaged: of %" PRIu64 " bytes, %" PRIu64
-             " with %" PRIu64 " messages are there",
-             part->topic->name, part->index, s->base, bytes, good, entries);
-    return partition_add_damage(part, s->base + good, next->base, messages);
+    return joint_is_damaged(part, s, next->base, good, entries, messages);
 }
 
 static int adopt_one(struct partition *part, const struct found_segment *s, bool newest)
@@ -339,8 +432,12 @@ int scan_adopt(struct partition *part, const struct found *found, struct err *er
         if (s->left_over)
             continue;
         rc = adopt_one(part, s, i == last);
-        if (rc == 0 && before)
-            rc = check_joint(part, part->segments[part->segment_count - 2], before, s);
+        if (rc == 0 && before) {
+            struct segment **pair = &part->segments[part->segment_count - 2];
+
+            rc = s->gap_before ? check_gap(part, pair[0], before, pair[1], s)
+                               : check_joint(part, pair[0], before, s);
+        }
         if (s->has[SUFFIX_LOG] && !s->header_valid)
             unindexed = s;
         before = s;

@@ -136,6 +136,7 @@ static int read_header(struct segment *seg, struct err *err)
                        seg->part->topic->name, seg->part->index, seg->base, err_sentence(rc));
     seg->base_number = h.base_number;
     seg->base_time_ms = h.base_time_ms;
+    seg->gap_before = h.gap_before;
     seg->slot = idx_slot_choose(bytes, seg->base);
     return 0;
 }
@@ -293,11 +294,10 @@ static bool unmake_files(struct segment *seg)
     return rc == 0;
 }
 
-int segment_create(struct segment *seg, uint64_t number, uint64_t time_ms, bool *left_over,
+int segment_create(struct segment *seg, const struct idx_header *h, bool *left_over,
                    struct err *err)
 {
     struct store *store = seg->part->store;
-    struct idx_header h = {seg->base, number, time_ms};
     char dir[STORE_PATH_MAX];
     int rc;
 
@@ -306,7 +306,7 @@ int segment_create(struct segment *seg, uint64_t number, uint64_t time_ms, bool 
     close_idle(store, store->idle_max);
     store->open_segments++;
     pthread_mutex_unlock(&store->files_lock);
-    rc = make_files(seg, &h, err);
+    rc = make_files(seg, h, err);
     path_of_partition(dir, seg->part->topic->name, seg->part->index);
     if (rc == 0) {
         rc = ops(seg)->sync_dir(store->io, dir);
@@ -320,10 +320,11 @@ int segment_create(struct segment *seg, uint64_t number, uint64_t time_ms, bool 
         pthread_mutex_unlock(&store->files_lock);
         return rc;
     }
-    seg->base_number = number;
-    seg->base_time_ms = time_ms;
+    seg->base_number = h->base_number;
+    seg->base_time_ms = h->base_time_ms;
+    seg->gap_before = h->gap_before;
     seg->slot = (struct idx_slot){seg->base, 0};
-    seg->last_ms = time_ms;
+    seg->last_ms = h->base_time_ms;
     seg->uses = 1;
     segment_get(seg);
     return 0;

@@ -43,8 +43,13 @@ struct segment {
     /* Set when the files are first opened, constant after. */
     uint64_t base_number;
     uint64_t base_time_ms;
-    bool read_only; /* a file could be opened for reading only */
-    bool no_index;  /* a sealed one without a valid .idx: its bytes can be read, no more */
+    bool gap_before; /* its header's flag */
+    bool read_only;  /* a file could be opened for reading only */
+    bool no_index;   /* a sealed one without a valid .idx: its bytes can be read, no more */
+
+    /* Set before it is in its partition's list: what is missing on purpose between
+     * the segment before it and this one. */
+    uint64_t gap_bytes, gap_messages;
 
     /* Where the durable slot stands; the flush that holds the partition. */
     struct idx_slot slot;
@@ -63,8 +68,9 @@ struct segment *segment_get(struct segment *seg);
 void segment_put(struct segment *seg);
 
 /* Makes the files of a new, empty segment and fsyncs the directory; leaves it
- * used once. On failure nothing of it is left, durably, or *left_over is true. */
-int segment_create(struct segment *seg, uint64_t number, uint64_t time_ms, bool *left_over,
+ * used once. h->base_offset is the segment's base. On failure nothing of it is
+ * left, durably, or *left_over is true. */
+int segment_create(struct segment *seg, const struct idx_header *h, bool *left_over,
                    struct err *err) MUST_CHECK;
 
 /* Opens the files where they are not open. ERR_TORN: no valid .idx header or a

@@ -25,9 +25,11 @@ size_t view_index(const struct partition *part, uint64_t offset);
 /* Segment i. partition.lock is held before and not after. */
 int view_of(struct partition *part, size_t i, const struct mark *visible,
             struct view *v) MUST_CHECK;
-/* The segment that holds `offset`. ERR_GONE, ERR_OUT_OF_RANGE; -ENOENT,
- * ERR_DAMAGED: its files cannot be opened. */
+/* The segment that holds `offset`. ERR_GONE (a gap holds it, too), ERR_OUT_OF_RANGE;
+ * -ENOENT, ERR_DAMAGED: its files cannot be opened. */
 int view_at(struct partition *part, uint64_t offset, const struct mark *visible,
             struct view *v) MUST_CHECK;
+/* The first gap that ends above `offset`, of those below the mark. */
+bool view_gap(struct partition *part, uint64_t offset, const struct mark *visible, struct gap *g);
 
 #endif

@@ -348,6 +348,58 @@ static void journal_given_up(struct world *w)
     append_wait(w, "t", 0, 2, 50);
 }
 
+/* Behind messages, flushed and not; behind one another; and a roll beside them. */
+static void gaps_left(struct world *w)
+{
+    world_start(w);
+    world_topic(w, "t", "");
+    append_wait(w, "t", 0, 2, 50);
+    world_append_keyed(w, "t", 0, 2, 50);
+    world_gap(w, "t", 0, 700, 5);
+    append_wait(w, "t", 0, 2, 50);
+    world_append(w, "t", 0, 1, 50);
+    world_gap(w, "t", 0, 100, 0);
+    world_gap(w, "t", 0, 900, 30);
+    world_append(w, "t", 0, 2, 50);
+    world_wait(w, "t", 0);
+    w->clock.now_ms -= 90000;
+    append_wait(w, "t", 0, 1, 50);
+}
+
+/* Nothing was in it: the gap takes the first segment's place, and the next one its. */
+static void gaps_at_the_beginning(struct world *w)
+{
+    world_start(w);
+    world_topic(w, "t", "partitions=2");
+    world_gap(w, "t", 0, 700, 5);
+    world_gap(w, "t", 0, 5000, 100);
+    append_wait(w, "t", 0, 2, 50);
+    world_gap(w, "t", 1, 300, 0);
+    world_kill(w);
+    world_start(w);
+    world_settle(w);
+    world_append(w, "t", 1, 2, 50);
+    world_stop(w);
+    world_start(w);
+    world_gap(w, "t", 1, 300, 7);
+    world_gap(w, "t", 0, 300, 7);
+    append_wait(w, "t", 1, 2, 50);
+}
+
+static void gap_without_room(struct world *w)
+{
+    world_start(w);
+    world_topic(w, "t", "");
+    append_wait(w, "t", 0, 2, 50);
+    w->lenient = true;
+    w->disk->room_bytes = memdisk_used_bytes(w->disk) + 512;
+    world_gap(w, "t", 0, 700, 5);
+    world_append(w, "t", 0, 1, 50);
+    w->disk->room_bytes = 0;
+    world_gap(w, "t", 0, 700, 5);
+    append_wait(w, "t", 0, 1, 50);
+}
+
 static void store_made(struct world *w)
 {
     world_start(w);
@@ -379,6 +431,9 @@ const struct scenario scenarios[] = {
     {"set_cut_back", set_cut_back, 0},
     {"write_back_failed_then_started", write_back_failed_then_started, 0},
     {"journal_given_up", journal_given_up, 0},
+    {"gaps_left", gaps_left, 0},
+    {"gaps_at_the_beginning", gaps_at_the_beginning, 0},
+    {"gap_without_room", gap_without_room, 0},
 };
 const size_t scenario_count = sizeof scenarios / sizeof *scenarios;
 

@@ -52,16 +52,23 @@ static void hash(struct court *c, const void *data, size_t len)
 
 /* -- the log -- */
 
-/* The whole visible log; NULL and guilty where it can not be read. */
-static char *read_log(struct court *c, uint64_t end)
+/* The whole visible log, zeros in gaps; NULL and guilty where it can not be read. */
+static char *read_log(struct court *c, uint64_t first, uint64_t end)
 {
     char *log = mem_alloc((size_t)end);
-    uint64_t at = 0;
+    uint64_t at = first;
+    struct gap gap;
 
+    memset(log, 0, (size_t)first);
     while (at < end) {
         struct range r;
         int rc = partition_range(c->part, at, end - at, &r);
 
+        if (rc == ERR_GONE && partition_gap_next(c->part, at, &gap) == 0 && gap.offset == at) {
+            memset(log + at, 0, (size_t)(gap.end - at));
+            at = gap.end;
+            continue;
+        }
         if (rc == 0) {
             if (r.offset != at || r.len == 0)
                 rc = -1;
@@ -89,10 +96,43 @@ static void judge_number(struct court *c, uint64_t number, uint64_t offset)
                offset);
 }
 
-/* Compares the log with the sets. *count: how many of them it has. */
-static void judge_sets(struct court *c, const char *log, uint64_t end, uint64_t messages)
+/* Where a log that ends there begins: behind what it leaves out before its first set. */
+static uint64_t first_of(const struct court *c, uint64_t end)
+{
+    uint64_t pos = 0;
+
+    for (size_t i = 0; i < c->ledger_part->set_count; i++) {
+        const struct ledger_set *s = &c->ledger_part->sets[i];
+
+        if (!ledger_counts(s, c->k))
+            continue;
+        if (!s->gap || pos + s->len > end)
+            break;
+        pos += s->len;
+    }
+    return pos;
+}
+
+/* A gap at pos; the one that the log begins with has no place in it. */
+static void judge_gap(struct court *c, const struct ledger_set *s, uint64_t pos, uint64_t first)
+{
+    uint64_t end = pos + s->len;
+    struct gap gap;
+
+    if (pos < first)
+        return;
+    if (partition_gap_next(c->part, pos, &gap) < 0 || gap.offset > pos || gap.end < end)
+        guilty(c, "there is no gap from %" PRIu64 " to %" PRIu64, pos, end);
+    else if (partition_find(c->part, gap.offset) < 0 || partition_find(c->part, gap.end) < 0)
+        guilty(c, "the gap from %" PRIu64 " to %" PRIu64 " has no ends", gap.offset, gap.end);
+}
+
+/* Compares the log with the sets. */
+static void judge_sets(struct court *c, const char *log, uint64_t first, uint64_t end,
+                       uint64_t messages)
 {
     const struct ledger_part *p = c->ledger_part;
+    uint64_t missing = 0; /* messages, in gaps */
     uint64_t number = 0;
     uint64_t pos = 0;
 
@@ -108,17 +148,21 @@ static void judge_sets(struct court *c, const char *log, uint64_t end, uint64_t 
                    pos + s->len);
             return;
         }
-        if (memcmp(log + pos, s->bytes, s->len) != 0)
+        if (s->gap) {
+            judge_gap(c, s, pos, first);
+            missing += s->messages;
+        } else if (memcmp(log + pos, s->bytes, s->len) != 0) {
             guilty(c, "set %zu at %" PRIu64 " has other bytes", i, pos);
-        if (number > 0 && (i + 3 > p->set_count || i % 8 == 1))
+        }
+        if (number > 0 && !s->gap && (i + 3 > p->set_count || i % 8 == 1))
             judge_number(c, number, pos);
         pos += s->len;
         number += s->messages;
     }
     if (pos != end)
         guilty(c, "goes on to %" PRIu64 " behind all sets, which end at %" PRIu64, end, pos);
-    else if (number != messages)
-        guilty(c, "counts %" PRIu64 " messages, not %" PRIu64, messages, number);
+    else if (number - missing != messages)
+        guilty(c, "counts %" PRIu64 " messages, not %" PRIu64, messages, number - missing);
 }
 
 /* -- the files beside the log -- */
@@ -163,7 +207,7 @@ static void judge_segment(struct court *c, uint64_t base, uint64_t end)
 
         if (!ledger_counts(s, c->k))
             continue;
-        if (pos >= base) {
+        if (pos >= base && !s->gap) {
             messages += s->messages;
             if (s->meta_len > 0 && buf_add(&meta, s->bytes + s->len, s->meta_len) < 0)
                 abort();
@@ -206,18 +250,18 @@ static void judge_partition(struct court *c)
     else if (st.damaged_messages || st.damaged_runs)
         guilty(c, "%" PRIu64 " messages in %u runs are called damaged", st.damaged_messages,
                st.damaged_runs);
-    else if (st.first != 0)
+    else if (st.first != first_of(c, st.visible_end))
         guilty(c, "begins at %" PRIu64, st.first);
     else if (st.visible_end < must)
         guilty(c, "LOST: ends at %" PRIu64 ", what was promised at %" PRIu64, st.visible_end, must);
     if (c->v->why[0])
         return;
-    log = read_log(c, st.visible_end);
+    log = read_log(c, st.first, st.visible_end);
     if (!log)
         return;
     hash(c, c->name, strlen(c->name));
     hash(c, log, (size_t)st.visible_end);
-    judge_sets(c, log, st.visible_end, st.messages);
+    judge_sets(c, log, st.first, st.visible_end, st.messages);
     judge_segments(c);
     free(log);
 }

@@ -163,6 +163,15 @@ bool ledger_counts(const struct ledger_set *s, size_t k)
     return s->begun <= k && s->gone > k;
 }
 
+uint64_t ledger_next_number(const struct ledger_part *p, size_t k)
+{
+    uint64_t number = 0;
+
+    for (size_t i = 0; i < p->set_count; i++)
+        number += ledger_counts(&p->sets[i], k) ? p->sets[i].messages : 0;
+    return number;
+}
+
 void ledger_settle(struct ledger_part *p, size_t at, uint64_t end)
 {
     uint64_t pos = 0;

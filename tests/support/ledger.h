@@ -34,6 +34,7 @@ struct ledger_set {
     size_t begun, done, gone;
     uint64_t offset; /* where the append said it is; known once done */
     uint32_t messages;
+    bool gap;          /* a gap of so many messages and bytes, of which there are none */
     const char *bytes; /* of .log, then of .meta; not the ledger's own */
     size_t len, meta_len;
 };
@@ -95,6 +96,8 @@ uint64_t ledger_must(const struct ledger_topic *t, const struct ledger_part *p, 
                      bool power_cut);
 /* May (or must) the set be part of the log at k? */
 bool ledger_counts(const struct ledger_set *s, size_t k);
+/* The number of the message that would follow at k. */
+uint64_t ledger_next_number(const struct ledger_part *p, size_t k);
 /* After a recovery at position `at` found the log to end at `end`: what is
  * behind is gone, what is before has been seen. */
 void ledger_settle(struct ledger_part *p, size_t at, uint64_t end);

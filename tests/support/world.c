@@ -368,6 +368,35 @@ bool world_append_keyed(struct world *w, const char *topic, uint32_t part, uint3
     return ok;
 }
 
+bool world_gap(struct world *w, const char *name, uint32_t index, uint32_t bytes, uint32_t messages)
+{
+    struct ledger_part *part = &ledger_topic(&w->ledger, name)->parts[index];
+    struct topic *topic = store_topic_find(w->store, name);
+    struct partition *p = partition_of(topic, index);
+    uint64_t end = partition_end(p);
+    uint64_t number = ledger_next_number(part, at(w));
+    struct ledger_set *noted = ledger_add_set(part, NULL, bytes, 0, messages, at(w));
+    bool failed_before = has_failed(p);
+    struct err err = {0};
+    int rc;
+
+    noted->gap = true;
+    rc = partition_skip_to(p, end + bytes, number + messages, &err);
+    if (rc == 0) {
+        noted->done = at(w);
+        noted->offset = end;
+        ledger_add_mark(part, at(w), end + bytes, true);
+    } else {
+        if (failed_before || !has_failed(p)) /* else it could not be undone: who knows */
+            noted->gone = at(w);
+        if (!w->lenient)
+            wrong(w, "gap in %s/%u: %d: %s", name, index, rc, err.text);
+    }
+    topic_put(topic);
+    note_visible(w);
+    return rc == 0;
+}
+
 /* -- waiting -- */
 
 struct waiting {

@@ -59,6 +59,9 @@ bool world_append(struct world *w, const char *topic, uint32_t part, uint32_t me
 /* One set of messages with keys, headers and times. */
 bool world_append_keyed(struct world *w, const char *topic, uint32_t part, uint32_t messages,
                         uint32_t bytes);
+/* Leaves a gap of so many bytes and messages. True: it is there. */
+bool world_gap(struct world *w, const char *topic, uint32_t part, uint32_t bytes,
+               uint32_t messages);
 /* Waits until all that was appended is visible (or: durable). True: it is. */
 bool world_wait(struct world *w, const char *topic, uint32_t part);
 bool world_wait_durable(struct world *w, const char *topic, uint32_t part);

@@ -67,8 +67,11 @@ END_TEST
 
 /* -- .idx header -- */
 
-static const struct idx_header some_header = {0x1122334455667788u, 0x99aabbccddeeff01u,
-                                              0x0000018bcfe56800u};
+static const struct idx_header some_header = {
+    .base_offset = 0x1122334455667788u,
+    .base_number = 0x99aabbccddeeff01u,
+    .base_time_ms = 0x0000018bcfe56800u,
+};
 
 /* The first 40 bytes as the format says, with this version and these flags. */
 static void golden_header(uint8_t out[IDX_HEADER_BYTES], uint16_t version, uint32_t flags)
@@ -91,21 +94,29 @@ START_TEST(header_is_byte_for_byte_as_the_format_says)
 {
     uint8_t want[IDX_HEADER_BYTES];
     uint8_t got[IDX_HEADER_BYTES];
-    struct idx_header h = {0};
 
-    golden_header(want, 1, 0);
-    memset(got, 0xff, sizeof got);
-    idx_header_encode(got, &some_header);
-    ck_assert_mem_eq(got, want, sizeof want);
-    ck_assert_int_eq(idx_header_decode(want, &h), 0);
-    ck_assert_mem_eq(&h, &some_header, sizeof h);
+    for (uint32_t gap = 0; gap < 2; gap++) {
+        struct idx_header header = some_header;
+        struct idx_header h = {.gap_before = !gap};
+
+        header.gap_before = gap;
+        golden_header(want, 1, gap);
+        memset(got, 0xff, sizeof got);
+        idx_header_encode(got, &header);
+        ck_assert_mem_eq(got, want, sizeof want);
+        ck_assert_int_eq(idx_header_decode(want, &h), 0);
+        ck_assert_uint_eq(h.base_offset, header.base_offset);
+        ck_assert_uint_eq(h.base_number, header.base_number);
+        ck_assert_uint_eq(h.base_time_ms, header.base_time_ms);
+        ck_assert(h.gap_before == header.gap_before);
+    }
 }
 END_TEST
 
 START_TEST(header_with_any_flipped_byte_is_refused)
 {
     uint8_t bytes[IDX_HEADER_BYTES];
-    struct idx_header h = {1, 2, 3};
+    struct idx_header h = {1, 2, 3, false};
 
     for (size_t i = 0; i < 40; i++)
         for (int bit = 0; bit < 8; bit++) {

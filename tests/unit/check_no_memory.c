@@ -136,6 +136,8 @@ static void use_store(void)
         (void)!topic_config_text(topic, &text);
         topic_put(topic);
     }
+    if (part && partition_end(part) > 0) /* behind the lines that were waited for */
+        (void)!partition_skip_to(part, partition_end(part) + 10, 100, NULL);
     (void)!store_topic_create(f.store, "gone", &conf, NULL, NULL);
     (void)!store_topic_remove(f.store, "gone", NULL);
     (void)!store_status(f.store, &text);

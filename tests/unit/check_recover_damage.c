@@ -382,7 +382,7 @@ END_TEST
 START_TEST(open_sealed_idx_of_another_base)
 {
     uint8_t header[IDX_HEADER_BYTES];
-    struct idx_header h = {4096, 0, 1000000};
+    struct idx_header h = {.base_offset = 4096, .base_time_ms = 1000000};
 
     leave_sealed();
     idx_header_encode(header, &h);

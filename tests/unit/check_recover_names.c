@@ -146,7 +146,7 @@ END_TEST
 static void write_new_idx(const char *path, uint64_t base, uint64_t number)
 {
     uint8_t header[IDX_HEADER_BYTES];
-    struct idx_header h = {base, number, 1000000};
+    struct idx_header h = {.base_offset = base, .base_number = number, .base_time_ms = 1000000};
 
     idx_header_encode(header, &h);
     file_write(&f, path, header, sizeof header);

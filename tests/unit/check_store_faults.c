@@ -77,10 +77,33 @@ static void run_starts(struct world *w)
     }
 }
 
+/* Gaps behind messages, in the place of an empty segment, and a start after one. */
+static void run_gaps(struct world *w)
+{
+    world_topic(w, "t", "partitions=2");
+    if (!world_has(w, "t"))
+        return;
+    world_append_keyed(w, "t", 0, 2, 50);
+    world_gap(w, "t", 0, 700, 5);
+    world_gap(w, "t", 1, 300, 0);
+    world_append(w, "t", 1, 1, 50);
+    world_gap(w, "t", 0, 100, 5);
+    world_kill(w);
+    if (!world_start(w))
+        return;
+    world_settle(w);
+    if (world_has(w, "t")) {
+        world_append(w, "t", 0, 1, 50);
+        world_wait(w, "t", 0);
+        world_gap(w, "t", 1, 100, 1);
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(struct world *w);
-} runs[] = {{"journal", run_journal}, {"direct", run_direct}, {"starts", run_starts}};
+} runs[] = {
+    {"journal", run_journal}, {"direct", run_direct}, {"starts", run_starts}, {"gaps", run_gaps}};
 
 #define RUNS (int)(sizeof runs / sizeof *runs)
 

@@ -14,6 +14,7 @@
 #define THREADS 6
 
 static struct fixture f;
+static atomic_int appended; /* messages */
 
 static void setup(void)
 {
@@ -64,6 +65,58 @@ static int append_one(struct topic *topic)
     return fixture_try_append(topic_partition(topic, 0), "x\n", &offset, &err);
 }
 
+/* -- gaps -- */
+
+/* Every message is two bytes, and so is what a gap leaves out of each: message n
+ * is at 2n. Some append, some leave gaps, some read meanwhile. */
+static void *append_or_leave_a_gap(void *arg)
+{
+    struct partition *part = fixture_part(&f, "t", 0);
+    struct range r;
+    struct err err;
+
+    for (int i = 0; i < 60; i++) {
+        uint64_t end = partition_end(part);
+        uint64_t skipped = 0;
+        uint64_t offset = 0;
+        int rc = 0;
+
+        if ((intptr_t)arg % 3 == 0)
+            rc = fixture_try_append(part, "x\n", &offset, &err);
+        else if ((intptr_t)arg % 3 == 1)
+            rc = partition_skip_to(part, end + 20, end / 2 + 10, &err);
+        for (end = partition_visible_end(part); offset < end; offset = r.offset + r.len) {
+            ck_assert_int_eq(partition_messages(part, offset, 64, &r, &skipped), 0);
+            ck_assert(r.len % 2 == 0 && r.offset + r.len > offset);
+            range_release(&r);
+        }
+        ck_assert_uint_eq(skipped, 0);
+        ck_assert_msg(rc == 0 || rc == -EEXIST, "%d %s", rc, err.text);
+        if (rc == 0 && (intptr_t)arg % 3 == 0)
+            atomic_fetch_add(&appended, 1);
+    }
+    return NULL;
+}
+
+START_TEST(gaps_left_while_others_append_and_read)
+{
+    struct partition *part = fixture_topic(&f, "t", SMALL_SEGMENTS);
+    struct partition_stat st;
+
+    fixture_append(part, "x\n"); /* else a gap would move the beginning */
+    atomic_store(&appended, 1);
+    run(append_or_leave_a_gap);
+    for (int i = 0; i < 2; i++) {
+        part = fixture_part(&f, "t", 0);
+        fixture_flush(&f, part);
+        ck_assert_int_eq(partition_stat(part, &st), 0);
+        ck_assert_uint_eq(st.messages, (uint64_t)atomic_load(&appended));
+        ck_assert_uint_eq(st.damaged_runs, 0);
+        fixture_reopen(&f);
+    }
+}
+END_TEST
+
 /* -- topics -- */
 
 static void *make_and_remove(void *arg)
@@ -101,8 +154,6 @@ START_TEST(topics_made_and_removed_by_many)
 END_TEST
 
 /* Appends to a topic that another thread is removing: to the log, or ENOENT. */
-static atomic_int appended;
-
 static void *append_or_remove(void *arg)
 {
     for (int i = 0; i < 100; i++) {
@@ -266,6 +317,7 @@ int main(void)
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, gaps_left_while_others_append_and_read);
     tcase_add_test(tc, topics_made_and_removed_by_many);
     tcase_add_test(tc, topic_removed_while_others_append);
     tcase_add_test(tc, settings_changed_by_many);

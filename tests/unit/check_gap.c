@@ -1,0 +1,648 @@
+/*
+ * store: gaps, what a partition leaves out on purpose (partition_skip_to). Crash
+ * states of a gap are in tests/crash; faults in check_store_faults.
+ */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/crc32c.h"
+#include "tests/support/store_fixture.h"
+#include "tests/support/suite.h"
+
+/* Most tests: "a", "bb", "ccc", then a gap from 9 to 1000, where message 50 is. */
+#define GAP_IDX "t/0/00000000000000001000.idx"
+#define GAP_LOG "t/0/00000000000000001000.log"
+
+static struct fixture f;
+static struct partition *part;
+
+static void setup(void)
+{
+    fixture_mem(&f);
+    fixture_open(&f);
+    part = fixture_topic(&f, "t", SMALL_SEGMENTS);
+}
+
+static void teardown(void)
+{
+    fixture_end(&f);
+}
+
+static int skip_to(uint64_t offset, uint64_t number)
+{
+    return partition_skip_to(part, offset, number, &f.err);
+}
+
+/* Appends three messages and leaves the gap. */
+static void leave_gap(void)
+{
+    fixture_append(part, "a\nbb\nccc\n");
+    ck_assert_int_eq(skip_to(1000, 50), 0);
+}
+
+static void stop_and_start(void (*how)(struct fixture *))
+{
+    if (how == fixture_close_unclean) {
+        fixture_close_unclean(&f);
+        fixture_open(&f);
+    } else {
+        how(&f);
+    }
+    part = fixture_part(&f, "t", 0);
+}
+
+/* Every way to stop and start. */
+static void (*const restarts[])(struct fixture *) = {fixture_reopen, fixture_kill_reopen,
+                                                     fixture_close_unclean, fixture_reopen};
+#define RESTARTS (sizeof restarts / sizeof *restarts)
+
+static int range_at(uint64_t offset)
+{
+    struct range r;
+    int rc = partition_range(part, offset, 100, &r);
+
+    if (rc == 0)
+        range_release(&r);
+    return rc;
+}
+
+/* The state after leave_gap() and `more` behind it. */
+static void expect_gap(const char *more, uint64_t messages)
+{
+    uint64_t end = 1000 + strlen(more);
+    struct partition_stat st;
+    struct gap gap;
+    uint64_t offset = 0;
+    uint64_t time_ms;
+    uint64_t skipped;
+    char want[200];
+    char *text;
+
+    ck_assert_int_eq(partition_stat(part, &st), 0);
+    ck_assert(!st.failed);
+    ck_assert_uint_eq(st.damaged_runs, 0);
+    ck_assert_uint_eq(st.first, 0);
+    ck_assert_uint_eq(st.sealed_end, 9);
+    ck_assert_uint_eq(st.visible_end, end);
+    ck_assert_uint_eq(partition_end(part), end);
+    ck_assert_uint_eq(st.messages, 3 + messages);
+
+    ck_assert_int_eq(partition_gap_next(part, 0, &gap), 0);
+    ck_assert_uint_eq(gap.offset, 9);
+    ck_assert_uint_eq(gap.end, 1000);
+    ck_assert_uint_eq(gap.messages, 47);
+    ck_assert_int_eq(partition_gap_next(part, 999, &gap), 0);
+    ck_assert_int_eq(partition_gap_next(part, 1000, &gap), -ENOENT);
+
+    ck_assert_int_eq(partition_find(part, 5), 0);
+    ck_assert_int_eq(partition_find(part, 6), ERR_NOT_A_BOUNDARY);
+    ck_assert_int_eq(partition_find(part, 9), 0);
+    ck_assert_int_eq(partition_find(part, 10), ERR_GONE);
+    ck_assert_int_eq(partition_find(part, 999), ERR_GONE);
+    ck_assert_int_eq(partition_find(part, 1000), 0);
+    ck_assert_int_eq(partition_find(part, end), 0);
+    ck_assert_int_eq(partition_find(part, end + 1), ERR_OUT_OF_RANGE);
+
+    ck_assert_int_eq(range_at(8), 0);
+    ck_assert_int_eq(range_at(9), ERR_GONE);
+    ck_assert_int_eq(range_at(500), ERR_GONE);
+    ck_assert_int_eq(range_at(1000), 0);
+    ck_assert_int_eq(partition_time_of(part, 8, &time_ms), 0);
+    ck_assert_int_eq(partition_time_of(part, 9, &time_ms), ERR_GONE);
+    ck_assert_int_eq(partition_time_of(part, 999, &time_ms), ERR_GONE);
+
+    ck_assert_int_eq(partition_find_number(part, 2, &offset), 0);
+    ck_assert_uint_eq(offset, 5);
+    ck_assert_int_eq(partition_find_number(part, 3, &offset), ERR_GONE);
+    ck_assert_int_eq(partition_find_number(part, 49, &offset), ERR_GONE);
+    ck_assert_int_eq(partition_find_number(part, 50, &offset), 0);
+    ck_assert_uint_eq(offset, 1000);
+    ck_assert_int_eq(partition_find_number(part, 50 + messages, &offset), 0);
+    ck_assert_uint_eq(offset, end);
+    ck_assert_int_eq(partition_find_number(part, 51 + messages, &offset), ERR_OUT_OF_RANGE);
+
+    snprintf(want, sizeof want, "a\nbb\nccc\n%s", more);
+    text = fixture_messages(&f, part, &skipped);
+    ck_assert_str_eq(text, want);
+    ck_assert_uint_eq(skipped, 0);
+    free(text);
+}
+
+/* -- leaving one -- */
+
+START_TEST(nothing_is_behind_it_yet)
+{
+    leave_gap();
+    expect_gap("", 0);
+    for (size_t i = 0; i < RESTARTS; i++) {
+        stop_and_start(restarts[i]);
+        expect_gap("", 0);
+    }
+    ck_assert(file_exists(&f, GAP_LOG) && file_exists(&f, GAP_IDX));
+    ck_assert(file_exists(&f, "t/sealed/0-00000000000000000000.log"));
+}
+END_TEST
+
+START_TEST(messages_are_behind_it)
+{
+    leave_gap();
+    ck_assert_uint_eq(fixture_append(part, "dd\neee\n"), 1000);
+    fixture_flush(&f, part);
+    expect_gap("dd\neee\n", 2);
+    for (size_t i = 0; i < RESTARTS; i++) {
+        stop_and_start(restarts[i]);
+        expect_gap("dd\neee\n", 2);
+    }
+    ck_assert_uint_eq(fixture_append(part, "f\n"), 1007);
+    fixture_flush(&f, part);
+    expect_gap("dd\neee\nf\n", 3);
+}
+END_TEST
+
+/* Above the slot, in the journal only: a kill and a start replay behind the gap. */
+START_TEST(what_is_behind_it_is_replayed)
+{
+    leave_gap();
+    fixture_append(part, "dd\n");
+    fixture_flush(&f, part);
+    fixture_append(part, "torn\n");
+    fixture_kill(&f);
+    file_cut(&f, GAP_LOG, 0);
+    file_cut(&f, GAP_IDX, IDX_HEADER_BYTES);
+    fixture_open(&f);
+    part = fixture_part(&f, "t", 0);
+    ck_assert_uint_gt(fixture_status_number(&f, "replayed at start"), 0);
+    expect_gap("dd\n", 1);
+}
+END_TEST
+
+START_TEST(what_is_torn_behind_it_is_cut)
+{
+    leave_gap();
+    fixture_append(part, "dd\n");
+    fixture_kill(&f);
+    file_cut(&f, GAP_LOG, 1);
+    fixture_open(&f);
+    part = fixture_part(&f, "t", 0);
+    expect_gap("", 0);
+}
+END_TEST
+
+START_TEST(os_flushes_too)
+{
+    part = fixture_topic(&f, "o", "flush.sync=os\n");
+    fixture_append(part, "a\nbb\nccc\n");
+    ck_assert_int_eq(skip_to(1000, 50), 0);
+    expect_gap("", 0);
+    fixture_append(part, "d\n");
+    expect_gap("d\n", 1);
+}
+END_TEST
+
+START_TEST(refused_where_messages_are)
+{
+    char *before;
+
+    fixture_append(part, "a\nbb\nccc\n");
+    fixture_flush(&f, part);
+    before = tree_text(&f);
+    ck_assert_int_eq(skip_to(8, 3), -EEXIST);
+    ck_assert_int_eq(skip_to(0, 0), -EEXIST);
+    ck_assert_int_eq(skip_to(1000, 2), -EINVAL);       /* there is a message 2 */
+    ck_assert_int_eq(skip_to(1000, 3 + 992), -EINVAL); /* more messages than bytes */
+    ck_assert_int_eq(skip_to(9, 4), -EINVAL);          /* a message without bytes */
+    ck_assert_int_eq(skip_to((uint64_t)INT64_MAX + 1, 3), -EINVAL);
+    ck_assert_int_eq(skip_to(9, 3), 0); /* no gap */
+    tree_unchanged(&f, before);
+    ck_assert_int_eq(skip_to(1000, 3 + 991), 0);
+}
+END_TEST
+
+START_TEST(refused_by_one_that_can_not_append)
+{
+    fixture_append(part, "a\n");
+    fixture_fail_calls(&f, MEMCALL_BIT(MEMCALL_FDATASYNC), "*.idx", 1, false, -EIO);
+    ck_assert_int_eq(skip_to(1000, 50), -EIO);
+    fixture_no_faults(&f);
+    ck_assert(partition_failed(part));
+    ck_assert_int_eq(skip_to(1000, 50), ERR_FAILED);
+    ck_assert_uint_eq(partition_end(part), 2);
+    ck_assert(!file_exists(&f, GAP_IDX));
+
+    part = fixture_topic(&f, "u", "");
+    store_stop_waiting(f.store);
+    ck_assert_int_eq(skip_to(1000, 50), ERR_STOPPING);
+}
+END_TEST
+
+START_TEST(no_room_changes_nothing)
+{
+    fixture_append(part, "a\nbb\nccc\n");
+    ck_assert_int_eq(fixture_fsync(&f, part), 0);
+    f.disk->room_bytes = 1;
+    ck_assert_int_eq(skip_to(1000, 50), -ENOSPC);
+    ck_assert_uint_eq(partition_visible_end(part), 9);
+    ck_assert(!file_exists(&f, GAP_IDX) && !file_exists(&f, GAP_LOG));
+    f.disk->room_bytes = 0;
+    ck_assert_int_eq(skip_to(1000, 50), 0);
+    expect_gap("", 0);
+}
+END_TEST
+
+START_TEST(who_waits_is_told)
+{
+    struct waiting near, far;
+
+    waiting_init(&near);
+    waiting_init(&far);
+    fixture_append(part, "a\nbb\nccc\n");
+    partition_watch(part, 10, &near.w);
+    partition_watch(part, 1001, &far.w);
+    ck_assert_int_eq(skip_to(1000, 50), 0);
+    ck_assert(waiting_told(&near));
+    ck_assert_int_eq(near.rc, 0);
+    ck_assert(!waiting_told(&far));
+    fixture_append(part, "d\n");
+    fixture_flush(&f, part);
+    ck_assert(waiting_told(&far));
+}
+END_TEST
+
+/* -- in the place of an empty segment -- */
+
+/* A mirror of a partition that begins further on. */
+START_TEST(a_partition_that_begins_with_one)
+{
+    struct gap gap;
+    struct partition_stat st;
+
+    ck_assert_int_eq(skip_to(1000, 50), 0);
+    for (size_t i = 0; i <= RESTARTS; i++) {
+        ck_assert(!file_exists(&f, SEG0_LOG) && !file_exists(&f, SEG0_IDX));
+        ck_assert_int_eq(partition_stat(part, &st), 0);
+        ck_assert_uint_eq(st.first, 1000);
+        ck_assert_uint_eq(st.sealed_end, 1000);
+        ck_assert_uint_eq(st.visible_end, 1000);
+        ck_assert_uint_eq(st.messages, 0);
+        ck_assert_int_eq(partition_find(part, 0), ERR_GONE);
+        ck_assert_int_eq(partition_find(part, 1000), 0);
+        ck_assert_int_eq(partition_gap_next(part, 0, &gap), -ENOENT);
+        if (i < RESTARTS)
+            stop_and_start(restarts[i]);
+    }
+    ck_assert_uint_eq(fixture_append(part, "d\n"), 1000);
+    fixture_flush(&f, part);
+    fixture_expect(&f, part, "d\n");
+}
+END_TEST
+
+START_TEST(one_behind_another)
+{
+    fixture_append(part, "a\nbb\nccc\n");
+    ck_assert_int_eq(skip_to(100, 10), 0);
+    ck_assert_int_eq(skip_to(500, 10), 0);
+    ck_assert_int_eq(skip_to(1000, 50), 0);
+    ck_assert(!file_exists(&f, "t/0/00000000000000000100.log"));
+    ck_assert(!file_exists(&f, "t/0/00000000000000000100.idx"));
+    ck_assert(!file_exists(&f, "t/0/00000000000000000500.idx"));
+    for (size_t i = 0; i < RESTARTS; i++) {
+        expect_gap("", 0);
+        stop_and_start(restarts[i]);
+    }
+    fixture_append(part, "d\n");
+    ck_assert_int_eq(skip_to(2000, 51), 0);
+    fixture_append(part, "e\n");
+    fixture_flush(&f, part);
+    for (size_t i = 0; i < RESTARTS; i++) {
+        struct partition_stat st;
+        struct gap gap;
+
+        ck_assert_int_eq(partition_stat(part, &st), 0);
+        ck_assert_uint_eq(st.messages, 5);
+        ck_assert_uint_eq(st.damaged_runs, 0);
+        ck_assert_int_eq(partition_gap_next(part, 1000, &gap), 0);
+        ck_assert_uint_eq(gap.offset, 1002);
+        ck_assert_uint_eq(gap.end, 2000);
+        ck_assert_uint_eq(gap.messages, 0);
+        stop_and_start(restarts[i]);
+    }
+}
+END_TEST
+
+/* A power cut may leave any of the files of what a gap has replaced. */
+START_TEST(what_it_replaced_goes_at_the_next_start)
+{
+    static const char *const names[] = {"t/0/00000000000000000009.log",
+                                        "t/0/00000000000000000009.idx",
+                                        "t/0/00000000000000000009.meta"};
+    uint8_t header[IDX_HEADER_BYTES];
+    struct idx_header h = {.base_offset = 9, .base_number = 3, .base_time_ms = 5};
+
+    idx_header_encode(header, &h);
+    leave_gap();
+    for (unsigned set = 1; set < 8; set++) {
+        fixture_kill(&f);
+        for (unsigned i = 0; i < 3; i++)
+            if (set >> i & 1)
+                file_write(&f, names[i], header, i == 1 ? sizeof header : 0);
+        fixture_open(&f);
+        part = fixture_part(&f, "t", 0);
+        for (unsigned i = 0; i < 3; i++)
+            ck_assert(!file_exists(&f, names[i]));
+        expect_gap("", 0);
+    }
+}
+END_TEST
+
+START_TEST(an_empty_one_behind_it_is_renewed)
+{
+    leave_gap();
+    f.clock.now_ms += 8 * 86400000u; /* above segment.ms */
+    fixture_append(part, "d\n");
+    fixture_flush(&f, part);
+    expect_gap("d\n", 1);
+    stop_and_start(fixture_kill_reopen);
+    expect_gap("d\n", 1);
+}
+END_TEST
+
+START_TEST(segments_follow_behind_it)
+{
+    struct segment_stat stats[10];
+    size_t n;
+
+    leave_gap();
+    fixture_fill(&f, part);
+    for (size_t i = 0; i < RESTARTS; i++) {
+        struct partition_stat st;
+
+        n = fixture_segments(part, stats, 10);
+        ck_assert_uint_gt(n, 4);
+        ck_assert_uint_eq(stats[0].base, 0);
+        ck_assert_uint_eq(stats[0].visible_bytes, 9);
+        ck_assert(stats[0].sealed);
+        ck_assert_uint_eq(stats[1].base, 1000);
+        ck_assert_uint_eq(stats[2].base, stats[1].base + stats[1].visible_bytes);
+        ck_assert_int_eq(partition_stat(part, &st), 0);
+        ck_assert_uint_eq(st.messages, 33);
+        ck_assert_uint_eq(st.damaged_runs, 0);
+        stop_and_start(restarts[i]);
+    }
+}
+END_TEST
+
+START_TEST(times_are_found_on_both_sides)
+{
+    uint64_t offset;
+
+    f.clock.now_ms = 1000000;
+    f.clock.step_ms = 0;
+    fixture_append(part, "a\nbb\nccc\n");
+    f.clock.now_ms = 2000000;
+    ck_assert_int_eq(skip_to(1000, 50), 0);
+    f.clock.now_ms = 3000000;
+    fixture_append(part, "d\n");
+    fixture_flush(&f, part);
+    for (size_t i = 0; i < RESTARTS; i++) {
+        ck_assert_int_eq(partition_find_time(part, 1000000, &offset), 0);
+        ck_assert_uint_eq(offset, 0);
+        ck_assert_int_eq(partition_find_time(part, 1000001, &offset), 0);
+        ck_assert_uint_eq(offset, 1000);
+        ck_assert_int_eq(partition_find_time(part, 3000000, &offset), 0);
+        ck_assert_uint_eq(offset, 1000);
+        ck_assert_int_eq(partition_find_time(part, 3000001, &offset), 0);
+        ck_assert_uint_eq(offset, 1002);
+        stop_and_start(restarts[i]);
+    }
+}
+END_TEST
+
+/* -- the flag, and damage beside it -- */
+
+static void set_flag(const char *path, uint32_t flags)
+{
+    size_t len;
+    char *bytes = file_read(&f, path, &len);
+    uint8_t *h = (uint8_t *)bytes;
+
+    put_le32(h + 32, flags);
+    put_le32(h + 36, crc32c_extend(0, h, 36));
+    file_write(&f, path, bytes, len);
+    free(bytes);
+}
+
+static void open_changed(void)
+{
+    fixture_open(&f);
+    part = fixture_part(&f, "t", 0);
+}
+
+static void expect_damage(uint64_t offset, const char *text, uint64_t skipped)
+{
+    struct partition_stat st;
+    uint64_t passed;
+    char *got;
+
+    ck_assert_int_eq(partition_stat(part, &st), 0);
+    ck_assert_uint_eq(st.damaged_runs, 1);
+    ck_assert_int_eq(partition_find(part, offset), 0);
+    got = fixture_messages(&f, part, &passed);
+    ck_assert_str_eq(got, text);
+    ck_assert_uint_eq(passed, skipped);
+    free(got);
+}
+
+START_TEST(without_the_flag_it_is_damage)
+{
+    leave_gap();
+    fixture_append(part, "d\n");
+    fixture_close_unclean(&f);
+    set_flag(GAP_IDX, 0);
+    open_changed();
+    expect_damage(9, "a\nbb\nccc\nd\n", 47);
+    ck_assert(!partition_failed(part));
+}
+END_TEST
+
+START_TEST(the_flag_without_a_gap_is_none)
+{
+    struct partition_stat st;
+    struct segment_stat stats[10];
+    struct gap gap;
+    char path[64];
+
+    fixture_fill(&f, part);
+    ck_assert_uint_gt(fixture_segments(part, stats, 10), 2);
+    fixture_close_unclean(&f);
+    snprintf(path, sizeof path, "t/0/%020d.idx", (int)stats[1].base);
+    set_flag(path, 1);
+    open_changed();
+    ck_assert_int_eq(partition_stat(part, &st), 0);
+    ck_assert_uint_eq(st.damaged_runs, 0);
+    ck_assert_uint_eq(st.messages, 30);
+    ck_assert_int_eq(partition_gap_next(part, 0, &gap), -ENOENT);
+    ck_assert_int_eq(range_at(stats[1].base), 0);
+}
+END_TEST
+
+START_TEST(bytes_lost_before_it_are_damage)
+{
+    leave_gap();
+    fixture_append(part, "d\n");
+    fixture_close_unclean(&f);
+    file_cut(&f, SEG0_LOG, 6);
+    open_changed();
+    expect_damage(5, "a\nbb\nd\n", 0);
+    ck_assert_int_eq(range_at(9), ERR_GONE);
+}
+END_TEST
+
+/* Entries too: only the slot knows then. */
+START_TEST(messages_lost_before_it_are_damage)
+{
+    struct gap gap;
+
+    leave_gap();
+    fixture_append(part, "d\n");
+    fixture_close_unclean(&f);
+    file_cut(&f, SEG0_LOG, 5);
+    file_cut(&f, SEG0_IDX, ENTRY_AT(2));
+    open_changed();
+    expect_damage(5, "a\nbb\nd\n", 0);
+    ck_assert_int_eq(partition_gap_next(part, 0, &gap), 0);
+    ck_assert_uint_eq(gap.offset, 9);
+}
+END_TEST
+
+START_TEST(entries_lost_before_it_are_damage)
+{
+    leave_gap();
+    fixture_append(part, "d\n");
+    fixture_close_unclean(&f);
+    file_cut(&f, SEG0_IDX, ENTRY_AT(2));
+    open_changed();
+    expect_damage(5, "a\nbb\nd\n", 0);
+}
+END_TEST
+
+START_TEST(more_bytes_than_before_it_are_damage)
+{
+    struct partition_stat st;
+    struct gap gap;
+
+    leave_gap();
+    fixture_append(part, "d\n");
+    fixture_close_unclean(&f);
+    file_append(&f, SEG0_LOG, "xxxxx", 5);
+    open_changed();
+    ck_assert_int_eq(partition_stat(part, &st), 0);
+    ck_assert_uint_eq(st.damaged_runs, 1);
+    ck_assert_int_eq(partition_gap_next(part, 0, &gap), 0);
+    ck_assert_uint_eq(gap.offset, 14);
+}
+END_TEST
+
+START_TEST(an_index_lost_before_it_is_damage)
+{
+    struct partition_stat st;
+
+    leave_gap();
+    fixture_append(part, "d\n");
+    fixture_close_unclean(&f);
+    file_remove(&f, SEG0_IDX);
+    open_changed();
+    ck_assert_int_eq(partition_stat(part, &st), 0);
+    ck_assert(st.failed);
+    ck_assert_int_eq(range_at(0), 0); /* its bytes can be read */
+}
+END_TEST
+
+/* The base of an empty newest segment is all that says where the gap ends. */
+START_TEST(its_log_is_made_again)
+{
+    leave_gap();
+    fixture_close_unclean(&f);
+    file_remove(&f, GAP_LOG);
+    open_changed();
+    ck_assert(file_exists(&f, GAP_LOG));
+    expect_gap("", 0);
+}
+END_TEST
+
+START_TEST(its_damaged_header_makes_it_read_only)
+{
+    struct partition_stat st;
+
+    leave_gap();
+    fixture_close_unclean(&f);
+    file_flip(&f, GAP_IDX, 20);
+    open_changed();
+    ck_assert_int_eq(partition_stat(part, &st), 0);
+    ck_assert(st.failed);
+    ck_assert(file_exists(&f, GAP_LOG) && file_exists(&f, GAP_IDX));
+}
+END_TEST
+
+/* A power cut in the making: no name yet for the .idx. */
+START_TEST(half_made_it_was_not_made)
+{
+    fixture_append(part, "a\nbb\nccc\n");
+    fixture_flush(&f, part);
+    fixture_kill(&f);
+    file_write(&f, GAP_LOG, "", 0);
+    open_changed();
+    ck_assert(!file_exists(&f, GAP_LOG));
+    ck_assert(!partition_failed(part));
+    ck_assert_uint_eq(partition_end(part), 9);
+}
+END_TEST
+
+static void add_leaving(TCase *tc)
+{
+    tcase_add_test(tc, nothing_is_behind_it_yet);
+    tcase_add_test(tc, messages_are_behind_it);
+    tcase_add_test(tc, what_is_behind_it_is_replayed);
+    tcase_add_test(tc, what_is_torn_behind_it_is_cut);
+    tcase_add_test(tc, os_flushes_too);
+    tcase_add_test(tc, refused_where_messages_are);
+    tcase_add_test(tc, refused_by_one_that_can_not_append);
+    tcase_add_test(tc, no_room_changes_nothing);
+    tcase_add_test(tc, who_waits_is_told);
+    tcase_add_test(tc, a_partition_that_begins_with_one);
+    tcase_add_test(tc, one_behind_another);
+    tcase_add_test(tc, what_it_replaced_goes_at_the_next_start);
+    tcase_add_test(tc, an_empty_one_behind_it_is_renewed);
+    tcase_add_test(tc, segments_follow_behind_it);
+    tcase_add_test(tc, times_are_found_on_both_sides);
+}
+
+static void add_finding(TCase *tc)
+{
+    tcase_add_test(tc, without_the_flag_it_is_damage);
+    tcase_add_test(tc, the_flag_without_a_gap_is_none);
+    tcase_add_test(tc, bytes_lost_before_it_are_damage);
+    tcase_add_test(tc, messages_lost_before_it_are_damage);
+    tcase_add_test(tc, entries_lost_before_it_are_damage);
+    tcase_add_test(tc, more_bytes_than_before_it_are_damage);
+    tcase_add_test(tc, an_index_lost_before_it_is_damage);
+    tcase_add_test(tc, its_log_is_made_again);
+    tcase_add_test(tc, its_damaged_header_makes_it_read_only);
+    tcase_add_test(tc, half_made_it_was_not_made);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("gap");
+    TCase *tc = tcase_create("gap");
+
+    suite_add_tcase(suite, tc);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 60);
+    add_leaving(tc);
+    add_finding(tc);
+    return suite_run(suite);
+}
