@@ -199,22 +199,56 @@ uint64_t journal_part_length(const struct journal_part *p)
 
 static const char *const suffixes[SUFFIX_KNOWN] = {".log", ".idx", ".meta", ".prod", ".damaged"};
 
+/* A start makes several paths for each partition, and printf takes longer for
+ * one than the call that it is for. These return the end of what they wrote. */
+static char *add_digits(char *at, uint64_t v, int digits)
+{
+    for (int i = digits; i-- > 0; v /= 10)
+        at[i] = (char)('0' + v % 10);
+    return at + digits;
+}
+
+static char *add_number(char *at, uint32_t v)
+{
+    int digits = 1;
+
+    for (uint32_t left = v / 10; left > 0; left /= 10)
+        digits++;
+    return add_digits(at, v, digits);
+}
+
+static char *add_text(char *at, const char *text)
+{
+    return mempcpy(at, text, strnlen(text, STORE_PATH_MAX / 2));
+}
+
 void path_of_segment(char out[STORE_PATH_MAX], const char *topic, uint32_t partition, uint64_t base,
                      enum suffix suffix)
 {
-    snprintf(out, STORE_PATH_MAX, "%s/%" PRIu32 "/%020" PRIu64 "%s", topic, partition, base,
-             suffixes[suffix]);
+    char *at = add_text(out, topic);
+
+    *at++ = '/';
+    at = add_number(at, partition);
+    *at++ = '/';
+    at = add_text(add_digits(at, base, 20), suffixes[suffix]);
+    *at = '\0';
 }
 
 void path_of_partition(char out[STORE_PATH_MAX], const char *topic, uint32_t partition)
 {
-    snprintf(out, STORE_PATH_MAX, "%s/%" PRIu32, topic, partition);
+    char *at = add_text(out, topic);
+
+    *at++ = '/';
+    *add_number(at, partition) = '\0';
 }
 
 void path_of_sealed(char out[STORE_PATH_MAX], const char *topic, uint32_t partition, uint64_t base)
 {
-    snprintf(out, STORE_PATH_MAX, "%s/sealed/%" PRIu32 "-%020" PRIu64 ".log", topic, partition,
-             base);
+    char *at = add_text(add_text(out, topic), "/sealed/");
+
+    at = add_number(at, partition);
+    *at++ = '-';
+    *add_text(add_digits(at, base, 20), ".log") = '\0';
 }
 
 int parse_segment_name(const char *name, uint64_t *base, enum suffix *suffix)

@@ -34,6 +34,8 @@ uint64_t store_random(struct store *store)
     return v ^ v >> 31;
 }
 
+static const char hex_digits[] = "0123456789abcdef";
+
 static void uuid_text(const uint8_t u[16], char text[37])
 {
     char *at = text;
@@ -41,8 +43,10 @@ static void uuid_text(const uint8_t u[16], char text[37])
     for (int i = 0; i < 16; i++) {
         if (i == 4 || i == 6 || i == 8 || i == 10)
             *at++ = '-';
-        at += sprintf(at, "%02x", u[i]);
+        *at++ = hex_digits[u[i] >> 4];
+        *at++ = hex_digits[u[i] & 15];
     }
+    *at = '\0';
 }
 
 void store_uuid(struct store *store, uint8_t uuid[16], char text[37])
@@ -59,19 +63,18 @@ void store_uuid(struct store *store, uint8_t uuid[16], char text[37])
 
 static bool uuid_parse(const char *text, uint8_t out[16])
 {
-    static const char digits[] = "0123456789abcdef";
     char again[37];
     size_t n = 0;
 
     memset(out, 0, 16);
     for (const char *at = text; *at; at++) {
-        const char *digit = strchr(digits, *at);
+        const char *digit = strchr(hex_digits, *at);
 
         if (!digit)
             continue;
         if (n == 32)
             return false;
-        out[n / 2] = (uint8_t)(out[n / 2] << 4 | (digit - digits));
+        out[n / 2] = (uint8_t)(out[n / 2] << 4 | (digit - hex_digits));
         n++;
     }
     uuid_text(out, again);

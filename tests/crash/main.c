@@ -2,14 +2,17 @@
  * tests/crash: the store on the in-memory disk, in every state a crash may
  * leave.
  *
- *   crash [MULTIPLIER]              all histories; so many times more by chance
- *   crash SCENARIO                  one of them
- *   crash SCENARIO STATE[.INNER]    one state of it, told in full
+ *   crash [MULTIPLIER]                          all histories
+ *   crash [MULTIPLIER] SCENARIO                 one of them
+ *   crash [MULTIPLIER] SCENARIO STATE[.INNER]   one state of it, told in full
  *
+ * MULTIPLIER: so many times more states by chance; they have other numbers then.
  * SCENARIO is a scripted history, `random:SEED`, or a deliberate fault of the
  * disk, which must be caught. TAP, and at last `crash: N states, L lost`.
  */
 #include <inttypes.h>
+#include <malloc.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,27 +29,73 @@
 #define RANDOM_GROUPS 10u
 #define USUAL_BUDGET  600u
 #define MUTANT_LOSSES 3u
+#define KEPT_BYTES    (64 << 20) /* that malloc does not give back to the kernel */
 
-/* What a worker found out about one item. */
+/* What a worker found out in one job. */
 struct result {
-    uint64_t states, losses;
+    uint64_t states, distinct, losses;
     bool done, wrong;
 };
 
+/* What the workers share. */
+struct shared {
+    atomic_size_t next; /* job that nobody has taken */
+    struct result results[];
+};
+
+/* Jobs are the scripted histories, then the deliberate faults, then the seeds of
+ * random histories. */
 struct plan {
     size_t multiplier;
     unsigned workers;
     const char *only_name; /* NULL = all */
     uint64_t only, only_inner;
-    struct result *results; /* [item * WORKERS_MAX + worker], shared */
+    struct shared *shared;
 };
 
-static size_t item_count(void)
+static size_t seed_count(const struct plan *plan)
 {
-    return scenario_count + RANDOM_GROUPS + mutant_count;
+    return RANDOM_SEEDS * plan->multiplier;
 }
 
-static struct exploration exploration(const struct plan *plan, const char *name, unsigned me)
+static size_t job_count(const struct plan *plan)
+{
+    return scenario_count + mutant_count + seed_count(plan);
+}
+
+static bool is_mutant(size_t job)
+{
+    return job >= scenario_count && job < scenario_count + mutant_count;
+}
+
+static bool is_random(size_t job)
+{
+    return job >= scenario_count + mutant_count;
+}
+
+static void job_name(size_t job, char *name, size_t room)
+{
+    if (is_random(job))
+        snprintf(name, room, "random:%zu", job - scenario_count - mutant_count);
+    else if (is_mutant(job))
+        snprintf(name, room, "%s", mutants[job - scenario_count].name);
+    else
+        snprintf(name, room, "%s", scenarios[job].name);
+}
+
+static bool wanted(const struct plan *plan, size_t job)
+{
+    char name[100];
+
+    if (!plan->only_name)
+        return true;
+    job_name(job, name, sizeof name);
+    return strcmp(name, plan->only_name) == 0;
+}
+
+/* -- doing a job -- */
+
+static struct exploration exploration(const struct plan *plan, const char *name)
 {
     struct exploration x = {
         .name = name,
@@ -54,8 +103,6 @@ static struct exploration exploration(const struct plan *plan, const char *name,
         .budget = USUAL_BUDGET * plan->multiplier,
         .life_every = 50,
         .life_budget = 6,
-        .workers = plan->workers,
-        .me = me,
         .only = plan->only,
         .only_inner = plan->only_inner,
     };
@@ -64,8 +111,6 @@ static struct exploration exploration(const struct plan *plan, const char *name,
         x.seed = x.seed * 31 + (uint8_t)*p;
     return x;
 }
-
-/* -- items -- */
 
 static void run_script(struct exploration *x, void (*run)(struct world *w),
                        const struct memignore *ignore, struct result *r)
@@ -84,101 +129,61 @@ static void run_script(struct exploration *x, void (*run)(struct world *w),
     world_release(&w);
 }
 
-static void random_group(const struct plan *plan, size_t group, unsigned me, struct result *r)
+static void run_job(const struct plan *plan, size_t job)
 {
-    for (uint64_t seed = group; seed < RANDOM_SEEDS * plan->multiplier; seed += RANDOM_GROUPS) {
-        struct exploration x;
-        char name[32];
-
-        snprintf(name, sizeof name, "random:%" PRIu64, seed);
-        if (plan->only_name && strcmp(plan->only_name, name) != 0)
-            continue;
-        x = exploration(plan, name, me);
-        x.budget = USUAL_BUDGET / 6; /* more seeds rather than more states of each */
-        random_history(&x, seed);
-        r->states += x.states;
-        r->losses += x.losses;
-    }
-}
-
-static void item_name(size_t item, char *name, size_t room)
-{
-    if (item < scenario_count)
-        snprintf(name, room, "%s", scenarios[item].name);
-    else if (item < scenario_count + RANDOM_GROUPS)
-        snprintf(name, room, "random histories, group %zu", item - scenario_count);
-    else
-        snprintf(name, room, "%s", mutants[item - scenario_count - RANDOM_GROUPS].name);
-}
-
-static bool is_mutant(size_t item)
-{
-    return item >= scenario_count + RANDOM_GROUPS;
-}
-
-static bool wanted(const struct plan *plan, size_t item)
-{
-    char name[100];
-
-    if (!plan->only_name)
-        return true;
-    if (item >= scenario_count && !is_mutant(item))
-        return strncmp(plan->only_name, "random:", 7) == 0 &&
-               strtoull(plan->only_name + 7, NULL, 10) % RANDOM_GROUPS == item - scenario_count;
-    item_name(item, name, sizeof name);
-    return strcmp(name, plan->only_name) == 0;
-}
-
-static void run_item(const struct plan *plan, size_t item, unsigned me)
-{
-    struct result *r = &plan->results[item * WORKERS_MAX + me];
+    struct result *r = &plan->shared->results[job];
     struct exploration x;
     char name[100];
 
-    item_name(item, name, sizeof name);
-    x = exploration(plan, name, me);
-    if (item < scenario_count) {
-        if (scenarios[item].budget)
-            x.budget = scenarios[item].budget * plan->multiplier;
-        run_script(&x, scenarios[item].run, NULL, r);
-    } else if (is_mutant(item)) {
-        const struct mutant *m = &mutants[item - scenario_count - RANDOM_GROUPS];
+    job_name(job, name, sizeof name);
+    x = exploration(plan, name);
+    if (is_random(job)) {
+        x.budget = USUAL_BUDGET / 6; /* more seeds rather than more states of each */
+        random_history(&x, job - scenario_count - mutant_count);
+    } else if (is_mutant(job)) {
+        const struct mutant *m = &mutants[job - scenario_count];
 
         x.losses_max = MUTANT_LOSSES;
         x.quiet = plan->only_name == NULL;
         run_script(&x, m->run, &m->ignore, r);
     } else {
-        random_group(plan, item - scenario_count, me, r);
-        r->done = true;
-        return;
+        if (scenarios[job].budget)
+            x.budget = scenarios[job].budget * plan->multiplier;
+        run_script(&x, scenarios[job].run, NULL, r);
     }
     r->states = x.states;
+    r->distinct = x.distinct;
     r->losses = x.losses;
     r->done = true;
 }
 
 /* -- workers -- */
 
-static void work(const struct plan *plan, unsigned me)
+static void work(const struct plan *plan)
 {
+    size_t job;
+
     diag_silence(true);
-    for (size_t item = 0; item < item_count(); item++)
-        if (wanted(plan, item))
-            run_item(plan, item, me);
+    /* A state takes and returns the same memory as the one before. */
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+    mallopt(M_MMAP_THRESHOLD, KEPT_BYTES);
+    while ((job = atomic_fetch_add(&plan->shared->next, 1)) < job_count(plan))
+        if (wanted(plan, job))
+            run_job(plan, job);
     fflush(stdout);
 }
 
 static void work_all(const struct plan *plan)
 {
     fflush(stdout);
-    for (unsigned me = 0; me < plan->workers; me++) {
+    for (unsigned i = 0; i < plan->workers; i++) {
         pid_t pid = plan->workers > 1 ? fork() : 0;
 
         if (pid < 0)
             exit(2);
         if (pid > 0)
             continue;
-        work(plan, me);
+        work(plan);
         if (plan->workers > 1)
             _exit(0);
     }
@@ -188,34 +193,82 @@ static void work_all(const struct plan *plan)
 
 /* -- what came out -- */
 
-static bool tell_item(const struct plan *plan, size_t item, size_t number, uint64_t *states,
-                      uint64_t *losses)
+static void add(struct result *sum, const struct result *r)
 {
-    struct result sum = {.done = true};
-    char name[100];
-    bool ok;
+    sum->states += r->states;
+    sum->distinct += r->distinct;
+    sum->losses += r->losses;
+    sum->done &= r->done;
+    sum->wrong |= r->wrong;
+}
 
-    item_name(item, name, sizeof name);
-    for (unsigned i = 0; i < plan->workers; i++) {
-        const struct result *r = &plan->results[item * WORKERS_MAX + i];
+static bool tell(const char *name, const struct result *r, size_t number)
+{
+    bool ok = r->done && !r->wrong && r->losses == 0;
 
-        sum.states += r->states;
-        sum.losses += r->losses;
-        sum.done &= r->done;
-        sum.wrong |= r->wrong;
-    }
-    if (is_mutant(item)) {
-        ok = sum.done && sum.losses > 0;
-        printf("%s %zu - %s: %s\n", ok ? "ok" : "not ok", number, name,
-               ok ? "caught" : "NOT caught");
-        return ok;
-    }
-    ok = sum.done && !sum.wrong && sum.losses == 0 && (sum.states > 0 || plan->only_name);
-    printf("%s %zu - %s: %" PRIu64 " states, %" PRIu64 " lost%s\n", ok ? "ok" : "not ok", number,
-           name, sum.states, sum.losses, sum.done ? "" : ", a worker died");
-    *states += sum.states;
-    *losses += sum.losses;
+    printf("%s %zu - %s: %" PRIu64 " states, %" PRIu64 " distinct, %" PRIu64 " lost%s\n",
+           ok ? "ok" : "not ok", number, name, r->states, r->distinct, r->losses,
+           r->done ? "" : ", a worker died");
     return ok;
+}
+
+static bool tell_mutant(const char *name, const struct result *r, size_t number)
+{
+    bool ok = r->done && r->losses > 0;
+
+    printf("%s %zu - %s: %s\n", ok ? "ok" : "not ok", number, name, ok ? "caught" : "NOT caught");
+    return ok;
+}
+
+/* The random histories, some in a line. */
+static bool tell_random(const struct plan *plan, struct result *total, size_t *number)
+{
+    size_t groups = plan->only_name ? 1 : RANDOM_GROUPS;
+    size_t first = scenario_count + mutant_count;
+    bool ok = true;
+
+    for (size_t group = 0; group < groups; group++) {
+        struct result sum = {.done = true};
+        char name[100];
+        bool any = false;
+
+        snprintf(name, sizeof name, "random histories, group %zu", group);
+        for (size_t job = first + group; job < job_count(plan); job += groups)
+            if (wanted(plan, job)) {
+                any = true;
+                add(&sum, &plan->shared->results[job]);
+            }
+        if (!any)
+            continue;
+        ok &= tell(plan->only_name ? plan->only_name : name, &sum, ++*number);
+        add(total, &sum);
+    }
+    return ok;
+}
+
+static bool tell_all(const struct plan *plan, struct result *total)
+{
+    size_t number = 0;
+    bool ok = true;
+
+    for (size_t job = 0; job < scenario_count + mutant_count; job++) {
+        const struct result *r = &plan->shared->results[job];
+        char name[100];
+
+        if (!wanted(plan, job))
+            continue;
+        job_name(job, name, sizeof name);
+        number++;
+        if (is_mutant(job)) {
+            ok &= tell_mutant(name, r, number);
+        } else {
+            ok &= tell(name, r, number);
+            add(total, r);
+        }
+    }
+    ok &= tell_random(plan, total, &number);
+    printf("1..%zu\n", number);
+    return ok && number > 0;
 }
 
 static double seconds(void)
@@ -232,40 +285,38 @@ static void read_arguments(struct plan *plan, int argc, char **argv)
     char *end = NULL;
 
     plan->workers = cores < 1 ? 1 : cores > (long)WORKERS_MAX ? WORKERS_MAX : (unsigned)cores;
-    if (argc > 1 && argv[1][strspn(argv[1], "0123456789")] == '\0')
-        plan->multiplier = strtoul(argv[1], NULL, 10);
-    else if (argc > 1)
-        plan->only_name = argv[1];
+    argv++;
+    if (argc > 1 && (*argv)[strspn(*argv, "0123456789")] == '\0') {
+        plan->multiplier = strtoul(*argv++, NULL, 10);
+        argc--;
+    }
+    if (argc > 1) {
+        plan->only_name = *argv++;
+        plan->workers = 1;
+    }
     if (argc > 2) {
-        plan->only = strtoull(argv[2], &end, 10);
+        plan->only = strtoull(*argv, &end, 10);
         if (*end == '.')
             plan->only_inner = strtoull(end + 1, NULL, 10);
-        plan->workers = 1;
     }
 }
 
 int main(int argc, char **argv)
 {
     struct plan plan = {.multiplier = 1, .only = UINT64_MAX, .only_inner = UINT64_MAX};
-    uint64_t states = 0;
-    uint64_t losses = 0;
+    struct result total = {.done = true};
     double began = seconds();
-    size_t number = 0;
-    bool ok = true;
-    void *shared;
+    bool ok;
 
     read_arguments(&plan, argc, argv);
-    shared = mmap(NULL, item_count() * WORKERS_MAX * sizeof(struct result), PROT_READ | PROT_WRITE,
-                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED)
+    plan.shared = mmap(NULL, sizeof *plan.shared + job_count(&plan) * sizeof(struct result),
+                       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (plan.shared == MAP_FAILED)
         return 2;
-    plan.results = shared;
     work_all(&plan);
-    for (size_t item = 0; item < item_count(); item++)
-        if (wanted(&plan, item))
-            ok &= tell_item(&plan, item, ++number, &states, &losses);
-    printf("1..%zu\n", number);
-    printf("# %.0f states/s in %u processes\n", (double)states / (seconds() - began), plan.workers);
-    printf("crash: %" PRIu64 " states, %" PRIu64 " lost\n", states, losses);
-    return ok && number > 0 ? 0 : 1;
+    ok = tell_all(&plan, &total);
+    printf("# %" PRIu64 " distinct; %.0f states/s in %u processes\n", total.distinct,
+           (double)total.states / (seconds() - began), plan.workers);
+    printf("crash: %" PRIu64 " states, %" PRIu64 " lost\n", total.states, total.losses);
+    return ok ? 0 : 1;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/hashes.h"
 #include "tests/support/judge.h"
 #include "tests/support/powercut.h"
 
@@ -15,8 +16,9 @@ struct point {
     struct powercut cut;
     struct memchoice *choices;
     size_t room;
-    uint64_t *seen; /* hashes of choices: a set, open addressing */
-    size_t seen_room;
+    struct hashes tried;     /* choices at this point */
+    struct hashes recovered; /* disks that were, with what the ledger said then */
+    size_t stage;            /* of the ledger at this point */
 };
 
 /* -- telling -- */
@@ -63,7 +65,7 @@ static void lost(const struct point *at, bool power_cut, const char *what, const
 
 /* -- one state -- */
 
-static void live_on(const struct point *at, struct world *life, bool power_cut)
+static void live_on(struct point *at, struct world *life, bool power_cut)
 {
     struct exploration inner = *at->x;
 
@@ -83,17 +85,15 @@ static void live_on(const struct point *at, struct world *life, bool power_cut)
     inner.inner = true;
     inner.outer_number = at->x->number - 1;
     inner.number = 0;
-    inner.states = 0;
-    inner.losses = 0;
+    inner.states = inner.distinct = inner.losses = 0;
     inner.budget = inner.life_budget;
     inner.life_every = 0;
     inner.from = power_cut ? 0 : at->cut.at;
-    inner.workers = 1;
-    inner.me = 0;
     inner.only = at->x->only == UINT64_MAX ? UINT64_MAX : at->x->only_inner;
     inner.seed ^= inner.outer_number * 0x9e3779b97f4a7c15u;
     explore(&inner, life);
     at->x->states += inner.states;
+    at->x->distinct += inner.distinct;
     at->x->losses += inner.losses;
 }
 
@@ -114,20 +114,55 @@ static void again(const struct point *at, struct world *life, bool power_cut,
         lost(at, power_cut, what, "other bytes than the first time");
 }
 
-static void judge_state(const struct point *at, struct memdisk *disk, bool power_cut)
+/* Was a disk like this one recovered, when the ledger said the same? Remembers
+ * it. Of the only state nothing is left out. */
+static bool done_before(struct point *at, const struct memdisk *disk, uint64_t what)
+{
+    uint64_t hash = hash_word(hash_word(memtree_hash(&disk->tree), at->stage), what);
+
+    return !hashes_add(&at->recovered, hash) && at->x->only == UINT64_MAX;
+}
+
+enum { POWER_CUT, KILL, RECOVERED_FROM_POWER_CUT, RECOVERED_FROM_KILL };
+
+/* What a recovery left does not change when it is recovered again, nor when it
+ * is stopped cleanly and opened. */
+static void stop_and_start(struct point *at, struct world *life, uint64_t number, bool power_cut,
+                           const struct verdict *v)
+{
+    uint64_t what = power_cut ? RECOVERED_FROM_POWER_CUT : RECOVERED_FROM_KILL;
+
+    world_kill(life);
+    if (!done_before(at, life->disk, hash_word(what, v->hash)))
+        again(at, life, power_cut, v, "recovered twice");
+    if (number % 16 != 2)
+        return;
+    if (!life->store && !world_start(life))
+        return; /* world.wrong says so */
+    world_stop(life);
+    again(at, life, power_cut, v, "stopped and started");
+}
+
+/* Takes the disk over. */
+static void judge_state(struct point *at, struct memdisk *disk, bool power_cut)
 {
     struct exploration *x = at->x;
     uint64_t number = x->number - 1;
     struct world life = {.clock = at->w->clock, .options = at->w->options, .ignore = at->w->ignore};
-    bool lives = x->life_every > 0 && (!power_cut || number / x->workers % x->life_every == 0);
+    bool lives = x->life_every > 0 && (!power_cut || number % x->life_every == 0);
     struct verdict v;
 
     x->states++;
+    life.disk = disk;
+    if (done_before(at, disk, power_cut ? POWER_CUT : KILL) && (power_cut || !lives)) {
+        world_release(&life);
+        return;
+    }
+    x->distinct++;
     life.clock.now_ms += 1000;
     life.lines = at->w->lines + 1000000;
     if (lives && !disk->trace)
         memdisk_record(disk);
-    life.disk = disk;
     life.disk->ignore = life.ignore;
     if (!world_start(&life)) {
         lost(at, power_cut, "recovery", life.wrong);
@@ -141,53 +176,38 @@ static void judge_state(const struct point *at, struct memdisk *disk, bool power
         ledger_copy(&life.ledger, &at->w->ledger, at->cut.at, power_cut);
         world_settle(&life);
         live_on(at, &life, power_cut);
-    } else if (number / x->workers % 4 == 1) {
-        world_kill(&life);
-        again(at, &life, power_cut, &v, "recovered twice");
-    } else if (number / x->workers % 16 == 2) {
-        world_stop(&life);
-        again(at, &life, power_cut, &v, "stopped and started");
+    } else {
+        stop_and_start(at, &life, number, power_cut, &v);
+        if (life.wrong[0])
+            lost(at, power_cut, "afterwards", life.wrong);
     }
-    if (life.wrong[0] && !lives)
-        lost(at, power_cut, "afterwards", life.wrong);
     world_release(&life);
 }
 
-/* Is the next state ours to do? Counts it. */
+/* Is the next state to be done? Counts it. */
 static bool next(struct exploration *x)
 {
     uint64_t number = x->number++;
 
     if (x->losses_max > 0 && x->losses >= x->losses_max)
         return false;
-    if (x->only != UINT64_MAX)
-        return number == x->only;
-    return number % x->workers == x->me;
+    return x->only == UINT64_MAX || number == x->only;
 }
 
 /* -- choosing -- */
 
-/* Have these choices been made at this point? */
-static bool seen_before(struct point *at)
+static uint64_t choices_hash(const struct point *at)
 {
-    uint64_t h = 1469598103934665603u;
-    size_t i;
+    uint64_t h = 1;
 
-    for (i = 0; i < at->cut.count; i++) {
-        h = (h ^ (at->choices[i].fate * 65536u + at->choices[i].at)) * 0x9e3779b97f4a7c15u;
-        h ^= h >> 31;
-    }
-    h |= 1;
-    for (i = h % at->seen_room; at->seen[i]; i = (i + 1) % at->seen_room)
-        if (at->seen[i] == h)
-            return true;
-    at->seen[i] = h;
-    return false;
+    for (size_t i = 0; i < at->cut.count; i++)
+        h = hash_word(h, at->choices[i].fate * 65536u + at->choices[i].at);
+    return h;
 }
 
 static void state(struct point *at)
 {
-    if (seen_before(at) || !next(at->x))
+    if (!hashes_add(&at->tried, choices_hash(at)) || !next(at->x))
         return;
     judge_state(at, powercut_build(&at->cut, at->choices, at->x->seed + at->x->number), true);
 }
@@ -327,21 +347,6 @@ static void power_cuts(struct point *at)
     }
 }
 
-static void point_room(struct point *at)
-{
-    size_t states = at->x->budget + 2 * at->cut.count + 2;
-
-    at->choices = mem_grow(at->choices, at->cut.count + 1, &at->room, sizeof *at->choices);
-    memset(at->choices, 0, (at->cut.count + 1) * sizeof *at->choices);
-    if (at->seen_room < 2 * states) {
-        free(at->seen);
-        at->seen_room = 3 * states;
-        at->seen = mem_alloc(at->seen_room * sizeof *at->seen);
-    } else {
-        memset(at->seen, 0, at->seen_room * sizeof *at->seen);
-    }
-}
-
 void explore(struct exploration *x, const struct world *w)
 {
     struct point at = {.x = x, .w = w};
@@ -350,14 +355,18 @@ void explore(struct exploration *x, const struct world *w)
     do {
         if (at.cut.at < x->from)
             continue;
+        at.stage = ledger_stage(&w->ledger, at.cut.at);
         if (next(x))
-            judge_state(&at, powercut_kill(&at.cut, true), false);
+            judge_state(&at, powercut_kill(&at.cut, x->life_every > 0), false);
         if (powercut_next_has_more(&at.cut))
             continue;
-        point_room(&at);
+        at.choices = mem_grow(at.choices, at.cut.count + 1, &at.room, sizeof *at.choices);
+        memset(at.choices, 0, (at.cut.count + 1) * sizeof *at.choices);
+        hashes_clear(&at.tried);
         power_cuts(&at);
     } while (powercut_step(&at.cut));
     powercut_release(&at.cut);
     free(at.choices);
-    free(at.seen);
+    hashes_release(&at.tried);
+    hashes_release(&at.recovered);
 }

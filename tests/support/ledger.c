@@ -123,6 +123,35 @@ void ledger_add_mark(struct ledger_part *p, size_t at, uint64_t end, bool durabl
     p->marks[p->mark_count++] = (struct ledger_mark){at, end, durable};
 }
 
+/* How many of the noted positions have come by k: all that is asked of a
+ * position is whether it has. */
+static size_t part_stage(const struct ledger_part *p, size_t k)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->set_count; i++)
+        n += (size_t)(p->sets[i].begun <= k) + (p->sets[i].done <= k) + (p->sets[i].gone <= k);
+    for (size_t i = 0; i < p->mark_count; i++)
+        n += p->marks[i].at <= k;
+    return n;
+}
+
+size_t ledger_stage(const struct ledger *l, size_t k)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < l->count; i++) {
+        const struct ledger_topic *t = &l->topics[i];
+
+        n += (size_t)(t->begun <= k) + (t->made <= k) + (t->removing <= k) + (t->removed <= k);
+        for (size_t c = 0; c < t->config_count; c++)
+            n += (size_t)(t->configs[c].begun <= k) + (t->configs[c].done <= k);
+        for (size_t p = 0; p < LEDGER_PARTITIONS; p++)
+            n += part_stage(&t->parts[p], k);
+    }
+    return n;
+}
+
 bool ledger_config_may_be(const struct ledger_topic *t, uint64_t flush_ms, size_t k)
 {
     for (size_t c = t->config_count; c-- > 0;) {

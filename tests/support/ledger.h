@@ -86,6 +86,9 @@ struct ledger_set *ledger_add_set(struct ledger_part *p, const char *bytes, size
                                   size_t meta_len, uint32_t messages, size_t at);
 void ledger_add_mark(struct ledger_part *p, size_t at, uint64_t end, bool durable);
 
+/* A number that two positions share where the ledger says the same at both. */
+size_t ledger_stage(const struct ledger *l, size_t k);
+
 /* May a topic that is there at k have this flush.ms? */
 bool ledger_config_may_be(const struct ledger_topic *t, uint64_t flush_ms, size_t k);
 /* After a recovery at `at` found it to be so. */

@@ -91,27 +91,32 @@ void memdisk_close_fd(struct memdisk *disk, struct memfd *fd)
 
 /* -- disks -- */
 
-struct memdisk *memdisk_from(const struct memtree *tree)
+struct memdisk *memdisk_of(struct memtree tree)
 {
     struct memdisk *disk = mem_alloc(sizeof *disk);
 
     disk->io.ops = &memdisk_ops;
     disk->locked_ino = MEM_NONE;
-    memtree_copy(&disk->tree, tree);
+    disk->tree = tree;
     disk->lock = mem_alloc(sizeof *disk->lock);
     pthread_mutex_init(disk->lock, NULL);
     return disk;
 }
 
+struct memdisk *memdisk_from(const struct memtree *tree)
+{
+    struct memtree copy;
+
+    memtree_copy(&copy, tree);
+    return memdisk_of(copy);
+}
+
 struct memdisk *memdisk_new(void)
 {
     struct memtree empty;
-    struct memdisk *disk;
 
     memtree_init(&empty);
-    disk = memdisk_from(&empty);
-    memtree_release(&empty);
-    return disk;
+    return memdisk_of(empty);
 }
 
 void memdisk_free(struct memdisk *disk)

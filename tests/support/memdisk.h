@@ -149,8 +149,9 @@ struct memdisk {
 };
 
 struct memdisk *memdisk_new(void);
-/* One that holds (a copy of) these files. */
+/* One that holds (a copy of) these files; or that takes them over. */
 struct memdisk *memdisk_from(const struct memtree *tree);
+struct memdisk *memdisk_of(struct memtree tree);
 void memdisk_free(struct memdisk *disk); /* the same as fileio_release() */
 
 /* Begins to record; what is there now counts as durable. */

@@ -57,6 +57,7 @@ static struct memsector *sector_new(const struct memsector *copy)
     else
         memset(s->bytes, 0, MEM_SECTOR);
     s->refs = 1;
+    s->hash = 0;
     return s;
 }
 
@@ -94,7 +95,7 @@ static struct memnode *node_copy(const struct memnode *from)
     return n;
 }
 
-/* The node, not shared with another tree. */
+/* The node, not shared with another tree; it is about to change. */
 static struct memnode *node_own(struct memtree *t, uint32_t ino)
 {
     struct memnode *n = t->nodes[ino];
@@ -103,6 +104,7 @@ static struct memnode *node_own(struct memtree *t, uint32_t ino)
         t->nodes[ino] = node_copy(n);
         n->refs--;
     }
+    t->nodes[ino]->hash = 0;
     return t->nodes[ino];
 }
 
@@ -330,6 +332,8 @@ static struct memsector *sector_own(struct memnode *n, size_t index)
     } else if (s->refs > 1) {
         n->sectors[index] = sector_new(s);
         s->refs--;
+    } else {
+        s->hash = 0;
     }
     return n->sectors[index];
 }

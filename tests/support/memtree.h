@@ -28,6 +28,7 @@
 
 struct memsector {
     unsigned refs;
+    uint64_t hash; /* of the bytes; 0 = not known, or all are zero */
     uint8_t bytes[MEM_SECTOR];
 };
 
@@ -41,6 +42,7 @@ struct memnode {
     bool is_dir;
     /* A file: bytes from size on are zeros in every sector. */
     uint64_t size;
+    uint64_t hash; /* 0 = not known */
     struct memsector **sectors;
     size_t sector_count, sector_room;
     /* A directory. */
@@ -58,6 +60,9 @@ struct memtree {
 void memtree_init(struct memtree *t); /* with an empty root */
 void memtree_copy(struct memtree *to, const struct memtree *from);
 void memtree_release(struct memtree *t);
+/* Of all names, sizes and bytes that names lead to. Equal trees have equal
+ * hashes, whatever their inode numbers are, within this process. */
+uint64_t memtree_hash(const struct memtree *t);
 
 /* Makes node `ino` (empty) where the tree has none yet. */
 void memtree_make(struct memtree *t, uint32_t ino, bool is_dir);

@@ -253,8 +253,7 @@ struct memdisk *powercut_kill(const struct powercut *cut, bool record)
 
     memtree_copy(&t, &cut->view);
     powercut_drop_unreachable(&t);
-    disk = memdisk_from(&t);
-    memtree_release(&t);
+    disk = memdisk_of(t);
     if (record)
         memdisk_record_on(disk, memtrace_copy(cut->trace, cut->at));
     return disk;

@@ -239,7 +239,6 @@ struct memdisk *powercut_build(const struct powercut *cut, const struct memchoic
                                uint64_t seed)
 {
     struct memtree t;
-    struct memdisk *disk;
 
     memtree_copy(&t, &cut->durable);
     for (size_t i = 0; i < cut->count; i++) {
@@ -255,7 +254,5 @@ struct memdisk *powercut_build(const struct powercut *cut, const struct memchoic
         if (cut->pending[i].op->kind == MEMOP_WRITE || cut->pending[i].op->kind == MEMOP_TRUNCATE)
             memtree_trim(&t, cut->pending[i].op->ino);
     powercut_drop_unreachable(&t);
-    disk = memdisk_from(&t);
-    memtree_release(&t);
-    return disk;
+    return memdisk_of(t);
 }

@@ -110,6 +110,71 @@ START_TEST(a_copy_is_changed_alone)
 }
 END_TEST
 
+/* -- hashes -- */
+
+START_TEST(hash_is_that_of_names_and_bytes)
+{
+    int fd;
+    struct memdisk *one = disk_with("abc", &fd);
+    struct memdisk *other = memdisk_new();
+    uint64_t hash = memtree_hash(&one->tree);
+
+    file(other, "g"); /* other inode numbers, in another order */
+    put(other, file(other, "f"), "abc", 0);
+    ck_assert_uint_ne(memtree_hash(&other->tree), hash);
+    ck_assert_int_eq(other->io.ops->unlink(&other->io, "g"), 0);
+    ck_assert_uint_eq(memtree_hash(&other->tree), hash);
+    ck_assert_int_eq(other->io.ops->rename(&other->io, "f", "h"), 0);
+    ck_assert_uint_ne(memtree_hash(&other->tree), hash);
+    memdisk_free(other);
+    memdisk_free(one);
+}
+END_TEST
+
+START_TEST(hash_follows_every_change)
+{
+    int fd;
+    struct memdisk *disk = disk_with("abc", &fd);
+    uint64_t hash = memtree_hash(&disk->tree);
+    struct memdisk *copy = memdisk_from(&disk->tree);
+
+    put(disk, fd, "X", 1);
+    ck_assert_uint_ne(memtree_hash(&disk->tree), hash);
+    put(disk, fd, "b", 1);
+    ck_assert_uint_eq(memtree_hash(&disk->tree), hash);
+    ck_assert_int_eq(disk->io.ops->truncate(&disk->io, fd, 4), 0);
+    ck_assert_uint_ne(memtree_hash(&disk->tree), hash);
+    ck_assert_int_eq(disk->io.ops->truncate(&disk->io, fd, 3), 0);
+    ck_assert_uint_eq(memtree_hash(&disk->tree), hash);
+    put(disk, fd, "d", 700);
+    ck_assert_int_eq(disk->io.ops->truncate(&disk->io, fd, 3), 0);
+    ck_assert_uint_eq(memtree_hash(&disk->tree), hash);
+    ck_assert_uint_eq(memtree_hash(&copy->tree), hash);
+    memdisk_free(copy);
+    memdisk_free(disk);
+}
+END_TEST
+
+/* Zeros that were written, and zeros where nothing was, read the same. */
+START_TEST(hash_of_zeros_is_that_of_a_hole)
+{
+    static const char zeros[600];
+    int fd;
+    struct memdisk *one = disk_with("x", &fd);
+    struct memdisk *other = memdisk_from(&one->tree);
+    int fd2 = file(other, "f");
+
+    ck_assert_int_eq(one->io.ops->truncate(&one->io, fd, 2048), 0);
+    put(other, fd2, "full", 800);
+    ck_assert_int_eq(other->io.ops->truncate(&other->io, fd2, 2048), 0);
+    ck_assert_uint_ne(memtree_hash(&one->tree), memtree_hash(&other->tree));
+    ck_assert_int_eq(fileio_write_bytes(&other->io, fd2, zeros, sizeof zeros, 512), 0);
+    ck_assert_uint_eq(memtree_hash(&one->tree), memtree_hash(&other->tree));
+    memdisk_free(other);
+    memdisk_free(one);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("memdisk");
@@ -120,5 +185,8 @@ int main(void)
     tcase_add_test(tc, fault_may_last);
     tcase_add_test(tc, full_disk_takes_what_fits);
     tcase_add_test(tc, a_copy_is_changed_alone);
+    tcase_add_test(tc, hash_is_that_of_names_and_bytes);
+    tcase_add_test(tc, hash_follows_every_change);
+    tcase_add_test(tc, hash_of_zeros_is_that_of_a_hole);
     return suite_run(suite);
 }

@@ -162,7 +162,6 @@ static void crash(struct world *w, const char *where)
         .name = where,
         .seed = 1,
         .budget = 6,
-        .workers = 1,
         .only = UINT64_MAX,
         .from = memdisk_at(w->disk),
         .inner = true,
