@@ -21,6 +21,9 @@ static const struct {
     {ERR_NOT_A_STORE, EINVAL, "not a topicfs store"},
     {ERR_LOCKED, EBUSY, "used by another process"},
     {ERR_FAILED, EROFS, "read-only since a write to disk failed"},
+    {ERR_BAD_SEQUENCE, EILSEQ, "does not follow the producer's last set"},
+    {ERR_OLD_EPOCH, ESTALE, "of an ended epoch of its producer"},
+    {ERR_NO_PRODUCER, ESRCH, "of a producer that is not known"},
 };
 
 int err_set(struct err *err, int code, const char *fmt, ...)

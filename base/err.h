@@ -28,7 +28,10 @@ enum {
     ERR_NOT_A_STORE = -10007,    /* a directory with other things in it */
     ERR_LOCKED = -10008,         /* another process has it */
     ERR_FAILED = -10009,         /* read-only since a flush or a cut failed */
-    ERR_LAST = -10009,
+    ERR_BAD_SEQUENCE = -10010,   /* of a producer's set: it does not follow the last one */
+    ERR_OLD_EPOCH = -10011,      /* of a producer's set: that epoch has ended */
+    ERR_NO_PRODUCER = -10012,    /* nothing is known of a set's producer (any more) */
+    ERR_LAST = -10012,
 };
 
 struct err {

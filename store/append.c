@@ -28,7 +28,7 @@
 struct append_request {
     struct set *set;
     struct append_request *next;
-    uint64_t offset;
+    struct appended at;
     int rc;
     bool done; /* append_lock */
     struct err *err;
@@ -76,9 +76,19 @@ static bool fits(const struct partition *part, const struct segment *seg, const 
            g->meta_pos + g->meta_bytes + set->meta.len <= limit;
 }
 
+/* May the set of a producer go into a group behind others, all of which may fail?
+ * The first one was asked before. */
+static bool joins(struct partition *part, const struct set *set)
+{
+    struct appended at;
+
+    return part->producers && producers_ask(part->producers, set, store_wall_ms(part->store), &at,
+                                            NULL) == PRODUCER_NEXT;
+}
+
 /* The sets from `first` on that go into the newest segment together; none
  * where the first one does not fit. */
-static struct group group_take(const struct partition *part, const struct segment *seg,
+static struct group group_take(struct partition *part, const struct segment *seg,
                                struct append_request *first, const struct append_request *end)
 {
     struct group g = {
@@ -95,6 +105,8 @@ static struct group group_take(const struct partition *part, const struct segmen
 
         if ((sets > 0 && full) || !fits(part, seg, &g, r->set))
             break;
+        if (sets > 0 && r->set->produced && !joins(part, r->set))
+            break; /* it is answered as the first of the next group */
         g.log_bytes += r->set->log_bytes;
         g.meta_bytes += r->set->meta.len;
         g.count += r->set->count;
@@ -200,12 +212,17 @@ static int write_group(struct partition *part, struct segment *seg, const struct
 
 /* -- a group, appended or taken back -- */
 
-static void answer(const struct group *g, uint64_t offset)
+static void answer(struct partition *part, const struct group *g, uint64_t time_ms)
 {
+    struct mark at = part->appended;
+
     for (struct append_request *r = g->first; r != g->end; r = r->next) {
-        r->offset = offset;
+        r->at = (struct appended){at.offset, at.offset + r->set->log_bytes, at.number, false};
         r->rc = 0;
-        offset += r->set->log_bytes;
+        if (r->set->produced)
+            producers_appended(part->producers, r->set, &r->at, time_ms);
+        at.offset += r->set->log_bytes;
+        at.number += r->set->count;
     }
 }
 
@@ -218,7 +235,7 @@ static int append_written(struct partition *part, struct segment *seg, struct gr
         .meta_end = (uint32_t)(g->meta_pos + g->meta_bytes),
     };
 
-    answer(g, part->appended.offset);
+    answer(part, g, at.time_ms);
     flusher_appended(part, &at);
     return 0;
 }
@@ -303,6 +320,25 @@ static int failed_before(const struct partition *part, struct err *err)
                    part->why ? part->why : "failed");
 }
 
+/* Answers the set of a producer that is not to be appended: it is there already,
+ * or must not be, or nobody can tell. False: it is to be appended. */
+static bool answered_at_once(struct partition *part, struct append_request *r)
+{
+    struct err err = {0};
+    int rc = producers_load(part, &err);
+
+    if (rc == 0)
+        rc = producers_ask(part->producers, r->set, store_wall_ms(part->store), &r->at, &err);
+    if (rc == PRODUCER_NEXT)
+        return false;
+    r->rc = 0;
+    if (rc < 0) {
+        err_prefix(&err, "%s/%" PRIu32, part->topic->name, part->index);
+        refuse(r, r->next, rc, &err);
+    }
+    return true;
+}
+
 /* Serves [first, end): all are answered after it. */
 static void append_all(struct partition *part, struct append_request *first,
                        const struct append_request *end)
@@ -315,8 +351,14 @@ static void append_all(struct partition *part, struct append_request *first,
         struct err err = {0};
         int rc = 0;
 
+        if (part->producers)
+            producers_begin_group(part->producers);
         if (atomic_load(&part->failed))
             rc = failed_before(part, &err);
+        else if (first->set->produced && answered_at_once(part, first)) {
+            first = next;
+            continue;
+        }
         if (rc == 0)
             rc = append_some(part, first, alone ? next : end, &rest, &err);
         if (rc == 0) {
@@ -417,7 +459,8 @@ static void lead_group(struct partition *part)
     pthread_cond_broadcast(&part->append_turn);
 }
 
-int partition_append(struct partition *part, struct set *set, uint64_t *offset, struct err *err)
+int partition_append_at(struct partition *part, struct set *set, struct appended *at,
+                        struct err *err)
 {
     struct append_request request = {.set = set, .err = err};
     int rc = check_set(part, set, err);
@@ -442,6 +485,16 @@ int partition_append(struct partition *part, struct set *set, uint64_t *offset, 
         lead_group(part);
     pthread_mutex_unlock(&part->append_lock);
     if (request.rc == 0)
-        *offset = request.offset;
+        *at = request.at;
     return request.rc;
+}
+
+int partition_append(struct partition *part, struct set *set, uint64_t *offset, struct err *err)
+{
+    struct appended at;
+    int rc = partition_append_at(part, set, &at, err);
+
+    if (rc == 0)
+        *offset = at.offset;
+    return rc;
 }

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "store/set.h"
 
 #define IDX_MAGIC      "TFSIDX"
 #define IDX_GAP_BEFORE 1u
@@ -195,6 +196,29 @@ uint64_t journal_part_length(const struct journal_part *p)
         JOURNAL_PART_BYTES + (uint64_t)p->entries * IDX_ENTRY_BYTES + p->log_bytes + p->meta_bytes;
 
     return (bytes + 7) & ~(uint64_t)7;
+}
+
+int meta_producer_decode(const uint8_t *record, size_t len, struct producer *p)
+{
+    struct cursor c = cursor_over(record, len);
+    uint8_t flags = cursor_u8(&c);
+    const uint8_t *bytes;
+
+    if (c.failed || (flags & ~META_KNOWN) != 0)
+        return ERR_TORN;
+    if (!(flags & META_PRODUCER))
+        return 0;
+    if (flags & META_CREATE_TIME)
+        cursor_le64(&c);
+    bytes = cursor_take(&c, META_PRODUCER_BYTES);
+    if (!bytes)
+        return ERR_TORN;
+    *p = (struct producer){
+        .id = (int64_t)get_le64(bytes),
+        .epoch = (int16_t)get_le16(bytes + 8),
+        .sequence = (int32_t)get_le32(bytes + 10),
+    };
+    return p->id < 0 || p->epoch < 0 || p->sequence < 0 ? ERR_TORN : 1;
 }
 
 static const char *const suffixes[SUFFIX_KNOWN] = {".log", ".idx", ".meta", ".prod", ".damaged"};

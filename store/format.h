@@ -113,6 +113,13 @@ enum meta_flags {
     META_KNOWN = 31,
 };
 
+/* With META_PRODUCER, on the first message of a set. */
+#define META_PRODUCER_BYTES 14u
+struct producer; /* store/set.h */
+/* The producer in a record of len bytes: 1; 0: it has none; ERR_TORN: the record
+ * is too short, or has flags that are not known. */
+int meta_producer_decode(const uint8_t *record, size_t len, struct producer *p) MUST_CHECK;
+
 /* -- names -- */
 
 /* A segment keeps the first SUFFIX_COUNT open together; the others stand beside

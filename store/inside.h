@@ -27,6 +27,7 @@
 
 #include "store/flush.h"
 #include "store/journal.h"
+#include "store/producers.h"
 #include "store/segment.h"
 #include "store/store.h"
 
@@ -56,7 +57,8 @@ struct partition {
     pthread_cond_t append_turn;
     struct append_request *queue_head, *queue_tail;
     bool leading;
-    bool shut; /* the topic is being removed */
+    bool shut;                   /* the topic is being removed */
+    struct producers *producers; /* the leader's; NULL: not read yet */
 
     pthread_mutex_t lock;
     struct clean_facts *clean; /* lock; .clean vouches for it, segments are not listed yet */
@@ -111,6 +113,8 @@ struct store {
     char nonce[17];
     uint32_t topics_reserved; /* "topics N" of .format */
     uint32_t next_topic;
+    uint32_t producers_reserved; /* "producers N" of .format; make_lock */
+    uint32_t next_producer;      /* make_lock */
     int lock_fd, root_fd;
     char boot_id[40];
     uint64_t reserved_bytes; /* in .reserve */

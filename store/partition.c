@@ -39,6 +39,7 @@ void partition_free(struct partition *part)
         segment_unuse(partition_newest(part));
     for (size_t i = 0; i < part->segment_count; i++)
         segment_put(part->segments[i]);
+    producers_free(part->producers);
     free(part->segments);
     free(part->damages);
     free(part->clean);

@@ -44,6 +44,34 @@ struct topic;
 int partition_append(struct partition *part, struct set *set, uint64_t *offset,
                      struct err *err) MUST_CHECK;
 
+#define APPENDED_UNKNOWN UINT64_MAX
+
+/* Where a set is. */
+struct appended {
+    uint64_t offset; /* of its first byte */
+    uint64_t end;    /* partition_wait() for this before saying that it is appended */
+    uint64_t number; /* of its first message */
+    bool duplicate;  /* it was appended before, not now */
+};
+
+/*
+ * The same, and says all that is known of where; for sets with a producer.
+ *
+ * A set that its producer sends again is not appended again: 0, and *at says
+ * where it is, as `duplicate`. For one older than the producer's last five only
+ * `end` is known, offset and number are APPENDED_UNKNOWN. Either may not be
+ * visible yet, and a crash may take it as long as it is not: nobody may be told
+ * of a duplicate, as of any set, before the visible end has reached `end`.
+ *
+ * Nothing was appended: ERR_BAD_SEQUENCE: sets before this one are missing.
+ * ERR_OLD_EPOCH: the producer has begun a newer epoch. ERR_NO_PRODUCER:
+ * its sequence is not 0, and nothing is known of the producer, who never
+ * appended here or was forgotten (a week without a set; thousands of others
+ * came after it; damage): it has to begin anew, with another id or epoch.
+ */
+int partition_append_at(struct partition *part, struct set *set, struct appended *at,
+                        struct err *err) MUST_CHECK;
+
 /*
  * Leaves a gap: the next message will have this offset and this number. For a
  * mirror whose source has the bytes between no more, and for a repair that gives

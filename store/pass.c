@@ -153,6 +153,20 @@ int pass_entry(struct pass *p, uint64_t i, struct idx_entry *e)
     return rc;
 }
 
+int pass_record(struct pass *p, uint64_t pos, uint64_t len, const uint8_t **bytes)
+{
+    struct pass_window *w = &p->meta;
+    int rc = 0;
+
+    if (len > w->size || pos > w->size - len)
+        return ERR_TORN;
+    if (!w->data || pos < w->pos || pos + len > w->pos + w->len)
+        rc = window_move(p, w, pos);
+    if (rc == 0)
+        *bytes = w->data + (pos - w->pos);
+    return rc;
+}
+
 int pass_skip(struct pass *p, struct pass_at *from)
 {
     for (uint64_t i = p->at.entry + 1; i < p->count; i++) {

@@ -61,6 +61,10 @@ int pass_run(struct pass *p, uint64_t limit) MUST_CHECK;
 /* Entry i as it stands, unverified. */
 int pass_entry(struct pass *p, uint64_t i, struct idx_entry *e) MUST_CHECK;
 
+/* The first bytes, few, of a .meta record as they stand, unverified;
+ * valid until the next call. ERR_TORN: the file ends before. */
+int pass_record(struct pass *p, uint64_t pos, uint64_t len, const uint8_t **bytes) MUST_CHECK;
+
 /* From an entry that does not hold to the next that does: 1, and what lies
  * between *from and at is damage. 0: there is none, and nothing moved. */
 int pass_skip(struct pass *p, struct pass_at *from) MUST_CHECK;

@@ -4,7 +4,9 @@
  *
  * Order, and what a power cut after each step leaves:
  *   1. flush direct, write the slot   - the old segment, all of it visible
- *   2. make the new .idx and .log     - an empty successor, or none of it
+ *   2. make the new .prod, its name durable, where producers are known
+ *                                     - a .prod by itself, which is a left-over
+ *      make the new .idx and .log     - an empty successor, or none of it
  *   3. fsync the directory            - the successor for good
  *   4. link sealed/<p>-<base>.log     - rebuilt at the next start if missing
  * So a segment with a successor is complete, and nothing that is not durable
@@ -173,7 +175,8 @@ static int make_next(struct partition *part, struct segment *old, const struct i
 {
     bool replace = h->gap_before && part->appended.offset == old->base;
     struct segment *next = segment_new(part, h->base_offset);
-    bool left_over;
+    struct buf prod = {0};
+    bool left_over = false;
     int rc;
 
     if (!next)
@@ -186,7 +189,10 @@ static int make_next(struct partition *part, struct segment *old, const struct i
             next->gap_messages += old->gap_messages;
         }
     }
-    rc = segment_create(next, h, &left_over, err);
+    rc = producers_for_roll(part, &prod, err);
+    if (rc == 0)
+        rc = segment_create(next, h, &prod, &left_over, err);
+    buf_release(&prod);
     if (rc < 0 && left_over)
         partition_fail(part, rc, "a new segment could be neither made nor unmade: %s",
                        err_sentence(rc));

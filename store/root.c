@@ -19,6 +19,7 @@
 
 #define RESERVE_MIN_BYTES ((uint64_t)8 << 20)
 #define FORMAT_MAX        ((size_t)4096)
+#define PRODUCERS_STEP    1024u
 
 /* -- random -- */
 
@@ -88,11 +89,33 @@ int store_write_format(struct store *store)
     char text[512];
     int n = snprintf(text, sizeof text,
                      "topicfs %d\nstore %s\ncluster %s\nbroker %" PRIu32 "\nincarnation %" PRIu64
-                     " %s\nregistry local\ntopics %" PRIu32 "\n",
+                     " %s\nregistry local\ntopics %" PRIu32 "\nproducers %" PRIu32 "\n",
                      FORMAT_VERSION, store->uuid_text, store->cluster_text, store->options.broker,
-                     store->incarnation, store->nonce, store->topics_reserved);
+                     store->incarnation, store->nonce, store->topics_reserved,
+                     store->producers_reserved);
 
     return fileio_replace_file(store->io, "", ".format", text, (size_t)n);
+}
+
+int store_producer_id(struct store *store, int64_t *id, struct err *err)
+{
+    uint32_t before;
+    int rc = 0;
+
+    pthread_mutex_lock(&store->make_lock);
+    before = store->producers_reserved;
+    if (store->next_producer >= before && before > UINT32_MAX - PRODUCERS_STEP) {
+        rc = -ENOSPC;
+    } else if (store->next_producer >= before) {
+        store->producers_reserved = before + PRODUCERS_STEP;
+        rc = store_write_format(store);
+        if (rc < 0)
+            store->producers_reserved = before;
+    }
+    if (rc == 0)
+        *id = (int64_t)((uint64_t)store->options.broker << 32 | store->next_producer++);
+    pthread_mutex_unlock(&store->make_lock);
+    return rc < 0 ? err_set(err, rc, ".format: %s", err_sentence(rc)) : 0;
 }
 
 /* The line "KEY VALUE" of .format: what is behind it, or NULL where there is another. */
@@ -156,6 +179,7 @@ static int format_parse(struct store *store, const char *text, struct err *err)
     at = format_line(at, "incarnation", incarnation, sizeof incarnation);
     at = format_line(at, "registry", registry, sizeof registry);
     at = format_number(at, "topics", &store->topics_reserved);
+    at = format_number(at, "producers", &store->producers_reserved);
     if (!at || !uuid_parse(store->uuid_text, store->uuid) ||
         !incarnation_parse(store, incarnation) || strcmp(registry, "local") != 0 ||
         store->topics_reserved < FIRST_TOPIC)
@@ -322,6 +346,7 @@ int root_open(struct store *store, bool *fresh, struct err *err)
         free(text);
     }
     store->next_topic = store->topics_reserved;
+    store->next_producer = store->producers_reserved;
     if (rc == 0) {
         store->root_fd = store->io->ops->open(store->io, "", FILEIO_DIRECTORY);
         if (store->root_fd < 0)

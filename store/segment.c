@@ -234,6 +234,29 @@ static int make_file(struct store *store, const char *name)
     return store->io->ops->open(store->io, name, FILEIO_WRITE | FILEIO_CREATE | FILEIO_EXCLUSIVE);
 }
 
+/* The .prod; its name is durable before the others are: a segment that a power
+ * cut leaves without it would have forgotten the producers. */
+static int make_prod(struct segment *seg, const struct buf *prod, struct err *err)
+{
+    struct fileio *io = seg->part->store->io;
+    char name[STORE_PATH_MAX];
+    char dir[STORE_PATH_MAX];
+    int fd;
+    int rc;
+
+    path(seg, name, SUFFIX_PROD);
+    path_of_partition(dir, seg->part->topic->name, seg->part->index);
+    fd = make_file(seg->part->store, name);
+    rc = fd < 0 ? fd : fileio_write_bytes(io, fd, prod->data, prod->len, 0);
+    if (rc == 0)
+        rc = io->ops->fdatasync(io, fd);
+    if (fd >= 0)
+        io->ops->close(io, fd);
+    if (rc == 0)
+        rc = io->ops->sync_dir(io, dir);
+    return rc < 0 ? err_set(err, rc, "%s: %s", name, err_sentence(rc)) : 0;
+}
+
 /* The .log and the .idx, the latter by a temporary and a rename. */
 static int make_files(struct segment *seg, const struct idx_header *h, struct err *err)
 {
@@ -271,12 +294,13 @@ static int make_files(struct segment *seg, const struct idx_header *h, struct er
  * to the old segment: else this name would be taken for a successor. */
 static bool unmake_files(struct segment *seg)
 {
+    static const enum suffix made[] = {SUFFIX_LOG, SUFFIX_IDX, SUFFIX_PROD};
     struct fileio *io = seg->part->store->io;
     char name[STORE_PATH_MAX];
     int rc = 0;
 
-    for (int i = 0; rc == 0 && i < SUFFIX_META; i++) {
-        path(seg, name, (enum suffix)i);
+    for (size_t i = 0; rc == 0 && i < sizeof made / sizeof *made; i++) {
+        path(seg, name, made[i]);
         rc = io->ops->unlink(io, name);
         if (rc == -ENOENT)
             rc = 0;
@@ -294,8 +318,8 @@ static bool unmake_files(struct segment *seg)
     return rc == 0;
 }
 
-int segment_create(struct segment *seg, const struct idx_header *h, bool *left_over,
-                   struct err *err)
+int segment_create(struct segment *seg, const struct idx_header *h, const struct buf *prod,
+                   bool *left_over, struct err *err)
 {
     struct store *store = seg->part->store;
     char dir[STORE_PATH_MAX];
@@ -306,7 +330,9 @@ int segment_create(struct segment *seg, const struct idx_header *h, bool *left_o
     close_idle(store, store->idle_max);
     store->open_segments++;
     pthread_mutex_unlock(&store->files_lock);
-    rc = make_files(seg, h, err);
+    rc = prod->len > 0 ? make_prod(seg, prod, err) : 0;
+    if (rc == 0)
+        rc = make_files(seg, h, err);
     path_of_partition(dir, seg->part->topic->name, seg->part->index);
     if (rc == 0) {
         rc = ops(seg)->sync_dir(store->io, dir);

@@ -23,6 +23,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "store/format.h"
 
@@ -68,10 +69,11 @@ struct segment *segment_get(struct segment *seg);
 void segment_put(struct segment *seg);
 
 /* Makes the files of a new, empty segment and fsyncs the directory; leaves it
- * used once. h->base_offset is the segment's base. On failure nothing of it is
- * left, durably, or *left_over is true. */
-int segment_create(struct segment *seg, const struct idx_header *h, bool *left_over,
-                   struct err *err) MUST_CHECK;
+ * used once. h->base_offset is the segment's base; prod: the bytes of its .prod,
+ * none where there is none. On failure nothing of it is left, durably, or
+ * *left_over is true. */
+int segment_create(struct segment *seg, const struct idx_header *h, const struct buf *prod,
+                   bool *left_over, struct err *err) MUST_CHECK;
 
 /* Opens the files where they are not open. ERR_TORN: no valid .idx header or a
  * wrong base in it; ERR_NEWER_FORMAT; -errno. */

@@ -31,7 +31,7 @@ void set_clear(struct set *set)
 {
     set->iov_count = set->count = 0;
     set->log_bytes = set->largest_bytes = 0;
-    set->newline_in_value = false;
+    set->newline_in_value = set->produced = false;
     set->open_bytes = 0;
     set->open_crc = 0;
     buf_clear(&set->meta);
@@ -189,6 +189,8 @@ int set_add_lines(struct set *set, const void *data, size_t len, size_t *taken)
     int rc;
 
     *taken = 0;
+    if (set->produced && set->count == 0)
+        return -EINVAL; /* a line has no record to say so in */
     if (room_for_iov(set, 2) < 0)
         return -ENOMEM;
     rc = add_lines(set, data, len, taken, &u);
@@ -221,9 +223,20 @@ static int meta_headers(struct buf *meta, const struct message *m)
     return rc;
 }
 
-static int meta_record(struct buf *meta, const struct message *m)
+static int meta_producer(struct buf *meta, const struct producer *p)
 {
-    uint8_t flags = 0;
+    uint8_t bytes[META_PRODUCER_BYTES];
+
+    put_le64(bytes, (uint64_t)p->id);
+    put_le16(bytes + 8, (uint16_t)p->epoch);
+    put_le32(bytes + 10, (uint32_t)p->sequence);
+    return buf_add(meta, bytes, sizeof bytes);
+}
+
+/* producer: NULL but for the first message of a set that has one. */
+static int meta_record(struct buf *meta, const struct message *m, const struct producer *producer)
+{
+    uint8_t flags = producer ? META_PRODUCER : 0;
     uint8_t time[8];
     int rc;
 
@@ -241,6 +254,8 @@ static int meta_record(struct buf *meta, const struct message *m)
     put_le64(time, (uint64_t)m->time_ms);
     if (rc == 0 && m->has_time)
         rc = buf_add(meta, time, sizeof time);
+    if (rc == 0 && producer)
+        rc = meta_producer(meta, producer);
     if (rc == 0 && m->key)
         rc = meta_varbytes(meta, m->key_len, m->key, m->key_len);
     if (rc == 0 && m->header_count > 0)
@@ -248,8 +263,19 @@ static int meta_record(struct buf *meta, const struct message *m)
     return rc;
 }
 
+int set_producer(struct set *set, const struct producer *producer)
+{
+    if (set->count > 0 || set->open_bytes > 0 || producer->id < 0 || producer->epoch < 0 ||
+        producer->sequence < 0)
+        return -EINVAL;
+    set->producer = *producer;
+    set->produced = true;
+    return 0;
+}
+
 int set_add_message(struct set *set, const struct message *m)
 {
+    const struct producer *producer = set->produced && set->count == 0 ? &set->producer : NULL;
     uint32_t value_len = m->value ? m->value_len : 0;
     size_t meta_before = set->meta.len;
     uint64_t bytes = (uint64_t)value_len + 1 + m->key_len;
@@ -260,7 +286,8 @@ int set_add_message(struct set *set, const struct message *m)
     if (bytes > (set->message_max_bytes ? set->message_max_bytes : INT32_MAX) ||
         set->log_bytes + bytes > (set->set_max_bytes ? set->set_max_bytes : INT32_MAX))
         return -EMSGSIZE;
-    if (room_for_entry(set) < 0 || room_for_iov(set, 2) < 0 || meta_record(&set->meta, m) < 0) {
+    if (room_for_entry(set) < 0 || room_for_iov(set, 2) < 0 ||
+        meta_record(&set->meta, m, producer) < 0) {
         set->meta.len = meta_before;
         return -ENOMEM;
     }

@@ -32,6 +32,13 @@ struct set_entry {
     uint32_t meta_end; /* just past its .meta record */
 };
 
+/* Who sends a set, and which of his it is, so that sending it again is noticed. */
+struct producer {
+    int64_t id;       /* store_producer_id() gave it */
+    int16_t epoch;    /* raised where it begins anew, with sequence 0 */
+    int32_t sequence; /* of the set's first message; 0 comes after 2^31 - 1 */
+};
+
 struct set {
     struct iovec *iov; /* the .log bytes, in order */
     size_t iov_count, iov_room;
@@ -41,6 +48,8 @@ struct set {
     uint32_t largest_bytes; /* the largest message: key, headers, value, '\n' */
     struct buf meta;        /* the .meta bytes */
     bool newline_in_value;  /* one of set_add_message()'s values has a '\n' */
+    bool produced;          /* `producer` says by whom */
+    struct producer producer;
 
     uint32_t message_max_bytes; /* for set_add_lines(); 0 = no limit */
     uint32_t set_max_bytes;     /* likewise */
@@ -87,11 +96,17 @@ void set_clear(struct set *set);
  *    before data, where it was open already); the lines before it are in the
  *    set. A line may be found too long before its end is seen.
  * -ENOMEM: *taken bytes are in; the rest is not.
+ * -EINVAL: the set has a producer and no message yet; nothing was taken.
  */
 int set_add_lines(struct set *set, const void *data, size_t len, size_t *taken) MUST_CHECK;
 
 /* Takes the open line back out of the set. */
 void set_drop_open(struct set *set);
+
+/* Says who sends the set. Before its first message, which must be one of
+ * set_add_message()'s; set_clear() forgets it. -EINVAL: the set has messages, or
+ * a number is negative. */
+int set_producer(struct set *set, const struct producer *producer) MUST_CHECK;
 
 /* -EMSGSIZE, -ENOMEM: the set is as it was. */
 int set_add_message(struct set *set, const struct message *m) MUST_CHECK;

@@ -90,6 +90,13 @@ int store_status(struct store *store, struct buf *out) MUST_CHECK;
 
 uint64_t store_wall_ms(struct store *store);
 
+/*
+ * An id for a producer (store/set.h) that no store of the cluster has given and
+ * this one never gives again, not after a crash either: the broker's id in the
+ * upper 32 bits. Blocks on disk I/O once in 1024 calls. -ENOSPC, -EIO: no id.
+ */
+int store_producer_id(struct store *store, int64_t *id, struct err *err) MUST_CHECK;
+
 /* -- topics -- */
 
 /* True for [A-Za-z0-9._-]{1,249} without a leading "." or "-". */

@@ -230,6 +230,7 @@ static const struct {
     {"registry local\n", "registry remote\n", ERR_DAMAGED},
     {"registry local\n", "", ERR_DAMAGED},
     {"topics ", "topics -", ERR_DAMAGED},
+    {"producers ", "producers -", ERR_DAMAGED},
 };
 
 START_TEST(open_format_with_a_line_that_is_not_right)
