@@ -213,6 +213,52 @@ START_TEST(ranges_go_across_segments)
 }
 END_TEST
 
+/* "a" and "bb", a gap from 5 to 100, "ccc". */
+START_TEST(reads_end_at_a_gap_and_nothing_is_read_in_it)
+{
+    static const struct {
+        const char *name;
+        uint64_t start;
+        enum handle_way way;
+    } files[] = {
+        {"0-", 0, WAY_DIRECT},
+        {"2+", 2, WAY_DIRECT},
+        {"0-104", 0, WAY_DIRECT},
+        {"2-50", 2, WAY_DIRECT},
+        {"5-", 5, WAY_DIRECT},
+        {"5-100", 5, WAY_DIRECT},
+        {"60-", 60, WAY_DIRECT},
+        {"60-104", 60, WAY_DIRECT},
+        {"60-61", 60, WAY_DIRECT},
+        {"0-5", 0, WAY_CACHED_KEEP},
+        {"100-104", 100, WAY_CACHED_KEEP},
+    };
+    static const char log[] = "a\nbb\n";
+
+    tmp_publish(&tmp, part, log);
+    ck_assert_int_eq(partition_skip_to(part, 100, 10, NULL), 0);
+    tmp_publish(&tmp, part, "ccc\n");
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        struct node *node = find(part_dir, files[i].name);
+        struct handle *h = open_node(node);
+        uint64_t start = files[i].start;
+        struct gather g = {.count = 0};
+
+        ck_assert_msg(h->way == files[i].way, "%s", files[i].name);
+        if (start < 5)
+            reads(h, 0, 50, log + start);
+        if (start < 5 && h->way == WAY_DIRECT)
+            ck_assert_int_eq(handle_read(h, 5 - start, 50, &g), ERR_GONE);
+        if (start < 100 && h->way == WAY_DIRECT)
+            ck_assert_int_eq(handle_read(h, start == 60 ? 0 : 20, 1, &g), ERR_GONE);
+        if (strchr(files[i].name, '4') || node->key.kind != NODE_FROZEN)
+            reads(h, 100 - start, 50, "ccc\n");
+        handle_close(h);
+        put(node);
+    }
+}
+END_TEST
+
 START_TEST(only_publish_and_config_are_written_to)
 {
     static const char *const refused[] = {"00000000000000000000.log", "0-", "0-0", "0+"};
@@ -264,6 +310,7 @@ int main(void)
     tcase_add_test(tc, when_registering_fails_while_it_is_open_the_next_open_still_reads);
     tcase_add_test(tc, the_newest_segment_is_direct_and_goes_on_after_it_is_sealed);
     tcase_add_test(tc, ranges_go_across_segments);
+    tcase_add_test(tc, reads_end_at_a_gap_and_nothing_is_read_in_it);
     tcase_add_test(tc, only_publish_and_config_are_written_to);
     tcase_add_test(tc, texts_are_as_they_were_when_opened);
     suite_add_tcase(suite, tc);

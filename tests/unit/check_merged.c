@@ -156,6 +156,26 @@ START_TEST(added_partitions_are_read_from_their_beginning)
 }
 END_TEST
 
+START_TEST(over_gaps)
+{
+    publish(0, "a\n");
+    publish(1, "b\n");
+    start_from(PLACE_EARLIEST, 0);
+    ck_assert_str_eq(take(100, true), "a\n");
+    ck_assert_int_eq(partition_skip_to(topic_partition(topic, 0), 100, 10, NULL), 0);
+    ck_assert_int_eq(partition_skip_to(topic_partition(topic, 2), 50, 0, NULL), 0);
+    ck_assert_str_eq(take(100, true), "b\n");
+    ck_assert_str_eq(take(100, true), "");
+    ck_assert(!merged_more(m));
+    publish(0, "aa\n");
+    publish(2, "cc\n");
+    ck_assert(merged_more(m));
+    ck_assert_str_eq(take(100, true), "cc\n");
+    ck_assert_str_eq(take(100, true), "aa\n");
+    ck_assert_str_eq(take(100, true), "");
+}
+END_TEST
+
 START_TEST(across_segments)
 {
     uint64_t got = 0, want;
@@ -187,6 +207,7 @@ int main(void)
     tcase_add_test(tc, latest_begins_at_the_visible_end);
     tcase_add_test(tc, a_time_is_looked_for_in_every_partition);
     tcase_add_test(tc, added_partitions_are_read_from_their_beginning);
+    tcase_add_test(tc, over_gaps);
     tcase_add_test(tc, across_segments);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
