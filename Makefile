@@ -1,6 +1,6 @@
 # topicfs: the one Makefile. `make help` lists the targets.
 #
-# What may be set: VARIANT=release|asan|tsan|coverage, CC=gcc|clang, WERROR=1, BUILD=DIR,
+# What may be set: VARIANT=release|asan|tsan|coverage|fuzz, CC=gcc|clang, WERROR=1, BUILD=DIR,
 # PREFIX, DESTDIR, CFLAGS, LDFLAGS, V=1 (show commands), TOPICFS_SCALE=N (tests N times larger).
 
 MAKEFLAGS += --no-builtin-rules $(if $(filter 0,$(MAKELEVEL)),-j$(shell nproc))
@@ -26,8 +26,9 @@ FLAGS_asan     := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
                   -fno-sanitize-recover=all
 FLAGS_tsan     := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 FLAGS_coverage := -O0 -g --coverage
+FLAGS_fuzz     := $(FLAGS_asan) -fsanitize=fuzzer-no-link
 ifndef FLAGS_$(VARIANT)
-$(error VARIANT=$(VARIANT) is unknown: release, asan, tsan or coverage)
+$(error VARIANT=$(VARIANT) is unknown: release, asan, tsan, coverage or fuzz)
 endif
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
@@ -52,7 +53,12 @@ CRASH_OBJS := $(patsubst %.c,$(O)/%.o,$(wildcard tests/crash/*.c))
 programs_of = $(patsubst %.c,$(B)/%,$(wildcard $(1)))
 
 PROGRAM := $(if $(wildcard daemon/main.c),$(B)/topicfs)
-UNIT := $(call programs_of,tests/unit/check_*.c)
+# Fuzz targets run over their corpora as unit tests do; with libFuzzer where VARIANT=fuzz.
+FUZZ := $(call programs_of,tests/fuzz/fuzz_*.c)
+FUZZ_ALONE := tests/fuzz/fuzz_%.c tests/fuzz/seeds.c $(if $(filter fuzz,$(VARIANT)),%/replay.c)
+FUZZ_OBJS := $(patsubst %.c,$(O)/%.o,$(filter-out $(FUZZ_ALONE),$(wildcard tests/fuzz/*.c)))
+SEEDS := $(B)/tests/fuzz/seeds
+UNIT := $(call programs_of,tests/unit/check_*.c) $(FUZZ)
 CRASH := $(if $(CRASH_OBJS),$(B)/tests/crash)
 KILL_PROGRAMS := $(call programs_of,tests/kill/*.c)
 BENCH_PROGRAMS := $(call programs_of,tests/bench/*.c)
@@ -63,8 +69,8 @@ BENCH := $(wildcard tests/bench/*.sh)
 C_FILES := $(wildcard $(FOLDERS:%=%/*.c) tests/*/*.c)
 H_FILES := $(wildcard $(FOLDERS:%=%/*.h) tests/*/*.h)
 
-.PHONY: all check check-all check-unit check-e2e check-suites crash kill asan tsan bench coverage \
-        lint tidy format install uninstall clean help FORCE
+.PHONY: all check check-all check-unit check-e2e check-suites crash kill fuzz fuzz-programs asan \
+        tsan bench coverage lint tidy format install uninstall clean help FORCE
 
 # ---- Building
 ifeq ($(VARIANT)$(findstring clang,$(CC)),release)
@@ -86,11 +92,10 @@ $(O)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(fuse_flags) -MMD -MP -c -o $@ $<
 
-$(B)/libtopicfs.a: $(LIB_OBJS) $(B)/files
-	@rm -f $@; ar rcs $@ $(LIB_OBJS)
-
-$(B)/libsupport.a: $(SUPPORT_OBJS) $(B)/files
-	@rm -f $@; ar rcs $@ $(SUPPORT_OBJS)
+$(B)/libtopicfs.a: $(LIB_OBJS)
+$(B)/libsupport.a: $(SUPPORT_OBJS)
+$(B)/lib%.a: $(B)/files
+	@rm -f $@; ar rcs $@ $(filter %.o,$^)
 
 link = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 ARCHIVES := $(B)/libsupport.a $(B)/libtopicfs.a
@@ -100,10 +105,13 @@ $(B)/topicfs: $(O)/daemon/main.o $(B)/libtopicfs.a
 	$(Q)$(link)
 
 $(UNIT): LIBS += $(CHECK_LIBS)
-$(UNIT) $(KILL_PROGRAMS) $(BENCH_PROGRAMS): $(B)/%: $(O)/%.o
+$(UNIT) $(KILL_PROGRAMS) $(BENCH_PROGRAMS) $(SEEDS): $(B)/%: $(O)/%.o
+$(FUZZ): $(FUZZ_OBJS)
+$(SEEDS): $(filter-out %/replay.o,$(FUZZ_OBJS))
+$(FUZZ): ALL_LDFLAGS += $(if $(filter fuzz,$(VARIANT)),-fsanitize=fuzzer)
 $(TOOLS): $(B)/tools/%: $(O)/tests/tools/%.o
 $(B)/tests/crash: $(CRASH_OBJS)
-$(UNIT) $(KILL_PROGRAMS) $(BENCH_PROGRAMS) $(TOOLS) $(B)/tests/crash: $(ARCHIVES)
+$(UNIT) $(KILL_PROGRAMS) $(BENCH_PROGRAMS) $(SEEDS) $(TOOLS) $(B)/tests/crash: $(ARCHIVES)
 	$(call say,LD)
 	@mkdir -p $(@D)
 	$(Q)$(link)
@@ -126,7 +134,7 @@ RUN_CRASH = --limit 3600 $(if $(CRASH),'$(CRASH) $(CRASH_TIMES)')
 RUN_KILL = --limit 900 $(KILL)
 
 check: $(PROGRAM) $(UNIT) $(CRASH) $(KILL_PROGRAMS) $(TOOLS)
-	@$(RUN) $(if $(CI),--limit 900 scripts/lint) $(RUN_CRASH) $(RUN_KILL) $(RUN_UNIT) $(RUN_E2E)
+	@$(RUN) $(if $(CI),--limit 900 scripts/lint scripts/fuzz) $(RUN_CRASH) $(RUN_KILL) $(RUN_UNIT) $(RUN_E2E)
 check-all:
 	@$(MAKE) --no-print-directory check TOPICFS_SCALE=10
 check-unit: $(UNIT)
@@ -139,6 +147,8 @@ crash: $(CRASH)
 	@$(if $(CRASH),$(CRASH) $(CRASH_TIMES))
 kill: $(PROGRAM) $(KILL_PROGRAMS) $(TOOLS)
 	@$(if $(KILL),$(subst tests/run.sh,,$(RUN)) $(KILL))
+fuzz-programs: $(FUZZ)
+fuzz: ; @scripts/fuzz
 asan tsan:
 	@$(MAKE) --no-print-directory check-suites VARIANT=$@
 bench: $(PROGRAM) $(BENCH_PROGRAMS) $(TOOLS)
@@ -179,10 +189,10 @@ help:
 	@sed -n 's/^# \(Targets\|  \)/\1/p' $(firstword $(MAKEFILE_LIST))
 # Targets:
 #   all          build/bin/topicfs (the default)
-#   check        everything that fits in CI: unit, crash states, end to end, kill; lint where CI is set
+#   check        everything that fits in CI: unit, crash states, end to end, kill; lint and fuzz where CI is set
 #   check-all    the same with every number ten times larger
 #   check-unit   check-e2e   one of them
-#   crash  kill  the crash states, the kill -9 cycles, each ending with its own line
+#   crash  kill  fuzz  crash states, kill -9 cycles, libFuzzer; each ends with its own line
 #   asan   tsan  the unit and end-to-end suites under the sanitizer
 #   bench        the table of measured ratios
 #   coverage     line and branch coverage, by folder

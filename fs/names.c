@@ -72,8 +72,10 @@ static bool take_segment(const char **at, uint64_t *base)
         value = push_digit(value, c);
     }
     *at += SEGMENT_DIGITS;
+    if (!take(at, ".log"))
+        return false;
     *base = value;
-    return take(at, ".log");
+    return true;
 }
 
 /* Seconds with up to nine digits of fraction, as milliseconds. */

@@ -289,6 +289,16 @@ static int apply_part(struct replay *rp, const struct journal_part *p, const uin
     return 0;
 }
 
+/* A record whose checksum holds says more than it has room for. What is in it
+ * up to there is used: refusing the store would help nobody. */
+static int malformed(struct replay *rp, const struct place *at)
+{
+    diag_say("%s: .journal.%d: damaged: the parts of record %" PRIu64 " are longer than it is",
+             rp->store->name, at->file, at->r.sequence);
+    rp->damaged = true;
+    return 0;
+}
+
 static int apply_record(struct replay *rp, const struct place *at)
 {
     struct journal_record r;
@@ -303,10 +313,10 @@ static int apply_record(struct replay *rp, const struct place *at)
         struct journal_part p;
 
         if (pos + JOURNAL_PART_BYTES > at->r.length)
-            return ERR_DAMAGED;
+            return malformed(rp, at);
         journal_part_decode(rp->record + pos, &p);
         if (journal_part_length(&p) > at->r.length - pos)
-            return ERR_DAMAGED;
+            return malformed(rp, at);
         rc = apply_part(rp, &p, rp->record + pos + JOURNAL_PART_BYTES);
         if (rc < 0)
             return rc;

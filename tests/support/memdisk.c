@@ -234,11 +234,13 @@ static bool same_file(const struct memtree *a, const struct memnode *na, const s
     if (na->size != b->nodes[ib]->size)
         return false;
     for (size_t i = 0; i < na->sector_count || i < b->nodes[ib]->sector_count; i++) {
+        size_t len;
+
         if (memtree_sector(a, ia, i) == memtree_sector(b, ib, i))
             continue;
-        if (memtree_read(a, ia, block_a, MEM_SECTOR, i * MEM_SECTOR) !=
-                memtree_read(b, ib, block_b, MEM_SECTOR, i * MEM_SECTOR) ||
-            memcmp(block_a, block_b, MEM_SECTOR) != 0)
+        len = memtree_read(a, ia, block_a, MEM_SECTOR, i * MEM_SECTOR);
+        if (memtree_read(b, ib, block_b, MEM_SECTOR, i * MEM_SECTOR) != len ||
+            memcmp(block_a, block_b, len) != 0)
             return false;
     }
     return true;
