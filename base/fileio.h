@@ -35,7 +35,7 @@ enum fileio_flags {
     FILEIO_DIRECTORY = 8, /* for syncfs */
 };
 
-enum fileio_kind { FILEIO_FILE, FILEIO_DIR, FILEIO_OTHER };
+enum fileio_kind { FILEIO_FILE, FILEIO_DIR, FILEIO_OTHER, FILEIO_NONE };
 
 struct fileio_stat {
     enum fileio_kind kind;
@@ -51,6 +51,10 @@ struct fileio_ops {
     int (*close)(struct fileio *io, int fd);
     int (*size)(struct fileio *io, int fd, uint64_t *bytes);
     int (*stat)(struct fileio *io, const char *path, struct fileio_stat *st);
+    /* The same for n names in one directory, which is found once. A name that
+     * is not there has kind FILEIO_NONE and size 0. */
+    int (*stat_names)(struct fileio *io, const char *dir, const char *const *names, int n,
+                      struct fileio_stat *st);
     ssize_t (*pwritev)(struct fileio *io, int fd, const struct iovec *iov, int n, uint64_t pos);
     ssize_t (*pread)(struct fileio *io, int fd, void *to, size_t len, uint64_t pos);
     int (*fdatasync)(struct fileio *io, int fd);

@@ -92,24 +92,44 @@ static int real_size(struct fileio *io, int fd, uint64_t *bytes)
     return 0;
 }
 
-static int real_stat(struct fileio *io, const char *path, struct fileio_stat *out)
+static int stat_in(int dir, const char *name, struct fileio_stat *out)
 {
-    const char *name;
     struct stat st;
-    int dir = parent_open(io, path, &name);
-    int rc = 0;
 
-    if (dir < 0)
-        return dir;
     if (fstatat(dir, *name ? name : ".", &st, AT_SYMLINK_NOFOLLOW) < 0)
-        rc = -errno;
-    parent_close(io, dir);
-    if (rc < 0)
-        return rc;
+        return -errno;
     out->kind = S_ISREG(st.st_mode) ? FILEIO_FILE : S_ISDIR(st.st_mode) ? FILEIO_DIR : FILEIO_OTHER;
     out->size_bytes = (uint64_t)st.st_size;
     out->disk_bytes = (uint64_t)st.st_blocks * 512;
     return 0;
+}
+
+static int real_stat(struct fileio *io, const char *path, struct fileio_stat *out)
+{
+    const char *name;
+    int dir = parent_open(io, path, &name);
+    int rc = dir < 0 ? dir : stat_in(dir, name, out);
+
+    parent_close(io, dir);
+    return rc;
+}
+
+static int real_stat_names(struct fileio *io, const char *dir, const char *const *names, int n,
+                           struct fileio_stat *st)
+{
+    int fd = real_resolve(io, dir, O_PATH | O_DIRECTORY, 0);
+    int rc = fd < 0 ? fd : 0;
+
+    for (int i = 0; rc == 0 && i < n; i++) {
+        rc = stat_in(fd, names[i], &st[i]);
+        if (rc == -ENOENT) {
+            st[i] = (struct fileio_stat){.kind = FILEIO_NONE};
+            rc = 0;
+        }
+    }
+    if (fd >= 0)
+        close(fd);
+    return rc;
 }
 
 static ssize_t real_pwritev(struct fileio *io, int fd, const struct iovec *iov, int n, uint64_t pos)
@@ -323,6 +343,7 @@ static const struct fileio_ops real_ops = {
     .close = real_close,
     .size = real_size,
     .stat = real_stat,
+    .stat_names = real_stat_names,
     .pwritev = real_pwritev,
     .pread = real_pread,
     .fdatasync = real_fdatasync,

@@ -50,19 +50,21 @@ static bool parse_line(const char *line, size_t len, uint64_t field[FIELDS])
 static bool sizes_match(struct partition *part, const struct clean_facts *facts)
 {
     struct fileio *io = part->store->io;
+    char name[SUFFIX_COUNT][SEGMENT_NAME_MAX];
+    struct fileio_stat st[SUFFIX_COUNT];
+    const char *names[SUFFIX_COUNT];
+    char dir[STORE_PATH_MAX];
 
+    path_of_partition(dir, part->topic->name, part->index);
     for (int i = 0; i < SUFFIX_COUNT; i++) {
-        struct fileio_stat st = {0};
-        char path[STORE_PATH_MAX];
-        int rc;
-
-        path_of_segment(path, part->topic->name, part->index, facts->base, (enum suffix)i);
-        rc = io->ops->stat(io, path, &st);
-        if (rc == -ENOENT && i == SUFFIX_META)
-            rc = 0;
-        if (rc < 0 || st.size_bytes != facts->bytes[i])
-            return false;
+        name_of_segment_file(name[i], facts->base, (enum suffix)i);
+        names[i] = name[i];
     }
+    if (io->ops->stat_names(io, dir, names, SUFFIX_COUNT, st) < 0)
+        return false;
+    for (int i = 0; i < SUFFIX_COUNT; i++)
+        if (st[i].size_bytes != facts->bytes[i] || (st[i].kind == FILEIO_NONE && i != SUFFIX_META))
+            return false;
     return true;
 }
 
@@ -141,37 +143,28 @@ bool clean_read(struct store *store)
 }
 
 /* The facts of a partition that may have been loaded or not. */
-static int facts_of(struct partition *part, struct clean_facts *facts)
+static void facts_of(struct partition *part, struct clean_facts *facts)
 {
     struct segment *seg;
-    struct err err;
-    int rc;
 
     if (part->clean) {
         *facts = *part->clean;
-        return 0;
+        return;
     }
     seg = partition_newest(part);
     facts->first = part->segments[0]->base;
     facts->base = seg->base;
     facts->bytes[SUFFIX_LOG] = part->appended.offset - seg->base;
     facts->bytes[SUFFIX_META] = part->appended.meta_end;
-    rc = segment_use(seg, &err);
-    if (rc < 0)
-        return rc;
     facts->bytes[SUFFIX_IDX] =
         IDX_HEADER_BYTES + (part->appended.number - seg->base_number) * IDX_ENTRY_BYTES;
-    segment_unuse(seg);
-    return 0;
 }
 
 static int print_partition(struct partition *part, struct buf *text)
 {
     struct clean_facts f;
-    int rc = facts_of(part, &f);
 
-    if (rc < 0)
-        return rc;
+    facts_of(part, &f);
     return buf_printf(text,
                       "%" PRIu32 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
                       " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",

@@ -246,6 +246,13 @@ static char *add_text(char *at, const char *text)
     return mempcpy(at, text, strnlen(text, STORE_PATH_MAX / 2));
 }
 
+void name_of_segment_file(char out[SEGMENT_NAME_MAX], uint64_t base, enum suffix suffix)
+{
+    char *at = add_digits(out, base, 20);
+
+    strcpy(at, suffixes[suffix]);
+}
+
 void path_of_segment(char out[STORE_PATH_MAX], const char *topic, uint32_t partition, uint64_t base,
                      enum suffix suffix)
 {

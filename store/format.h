@@ -136,6 +136,10 @@ enum suffix {
 
 #define STORE_PATH_MAX 512
 
+#define SEGMENT_NAME_MAX 32
+
+/* "<20 digits>.<suffix>" */
+void name_of_segment_file(char out[SEGMENT_NAME_MAX], uint64_t base, enum suffix suffix);
 /* "TOPIC/PARTITION/<20 digits>.<suffix>" */
 void path_of_segment(char out[STORE_PATH_MAX], const char *topic, uint32_t partition, uint64_t base,
                      enum suffix suffix);

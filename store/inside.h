@@ -40,6 +40,7 @@ struct damage {
 };
 
 struct append_request;
+struct found;
 
 /* What .clean says of a partition. */
 struct clean_facts {
@@ -75,7 +76,8 @@ struct partition {
     _Atomic bool failed;
     char *why; /* set once, before failed */
 
-    uint64_t vouched; /* recovery: what slot and journal say was durable */
+    uint64_t vouched;    /* recovery: what slot and journal say was durable */
+    struct found *found; /* recovery: what its directory holds */
 
     struct flush_state flush; /* flusher.lock */
     struct mark appended, visible, durable;

@@ -42,6 +42,7 @@ void partition_free(struct partition *part)
     producers_free(part->producers);
     free(part->segments);
     free(part->damages);
+    scan_forget(part);
     free(part->clean);
     free(part->why);
     pthread_mutex_destroy(&part->append_lock);

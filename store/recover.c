@@ -26,12 +26,17 @@ static int each_partition(struct store *store, int (*fn)(struct partition *, str
 
 /* -- pass 1: look, touch nothing -- */
 
+/* What is found is kept for pass 2: nobody else changes the store meanwhile. */
 static int look(struct partition *part, struct err *err)
 {
-    struct found found = {0};
-    int rc = scan_partition(part, &found, err);
+    int rc;
 
-    scan_release(&found);
+    part->found = calloc(1, sizeof *part->found);
+    if (!part->found)
+        return err_set(err, -ENOMEM, "out of memory");
+    rc = scan_partition(part, part->found, err);
+    if (rc < 0)
+        scan_forget(part);
     return rc == -ENOENT ? 0 : rc; /* missing: said in pass 2 */
 }
 
@@ -68,17 +73,18 @@ static int adopt_broken(struct partition *part, const struct err *why)
 
 static int adopt(struct partition *part, struct err *err)
 {
-    struct found found = {0};
+    struct found none = {0};
+    struct found *found = part->found ? part->found : &none;
     struct err why = {0};
-    int rc = scan_partition(part, &found, &why);
+    int rc = part->found ? 0 : scan_partition(part, found, &why);
 
     if (rc == 0)
-        rc = scan_clean_up(part, &found);
+        rc = scan_clean_up(part, found);
     if (rc < 0 && why.code == 0)
         err_set(&why, rc, "%s", err_sentence(rc));
     if (rc == 0)
-        rc = scan_adopt(part, &found, &why);
-    scan_release(&found);
+        rc = scan_adopt(part, found, &why);
+    scan_release(&none);
     if (rc == -ENOMEM)
         return err_set(err, rc, "out of memory");
     return rc < 0 ? adopt_broken(part, &why) : 0;
@@ -94,30 +100,70 @@ static bool must_rewrite(const struct partition *part)
     return !topic_config(part->topic)->flush_os || part->store->same_boot;
 }
 
-static int settle(struct partition *part, struct err *err)
+/* *open: it has something to flush, and its files open for that. */
+static void settle(struct partition *part, bool *open)
 {
     struct mark slot;
+    struct err err;
     int rc;
 
-    rc = verify_partition(part, &slot, err);
+    *open = false;
+    if (part->found && !atomic_load(&part->failed) && scan_settled(part, part->found, &slot)) {
+        partition_set_marks(part, &slot);
+        return;
+    }
+    rc = verify_partition(part, &slot, &err);
     if (rc < 0) {
-        partition_fail(part, rc, "%s", err->text);
-        return 0;
+        partition_fail(part, rc, "%s", err.text);
+        return;
     }
     if (atomic_load(&part->failed) || slot.offset >= part->appended.offset)
-        return 0;
+        return;
     /* Not visible yet: the flush of all raises that. */
     part->visible = part->durable = slot;
     atomic_store(&part->visible_end, slot.offset);
-    rc = partition_pin(part, err);
+    rc = partition_pin(part, &err);
     part->appending = false;
     if (rc == 0 && must_rewrite(part))
         rc = verify_rewrite(part, &slot);
-    if (rc < 0) {
+    if (rc < 0)
         partition_fail(part, rc, "writing again what is above %" PRIu64 ": %s", slot.offset,
                        err_sentence(rc));
-    }
-    return 0;
+    *open = rc == 0;
+}
+
+static int flush_step(struct store *store, struct partition **parts, size_t *n)
+{
+    int rc = *n > 0 ? flusher_flush_all(store, parts, *n, NULL, NULL) : 0;
+
+    *n = 0;
+    return rc == -EIO ? 0 : rc; /* those that failed have said so */
+}
+
+/* In steps: what is not flushed keeps its files open. */
+static int settle_all(struct store *store)
+{
+    size_t step = store->open_segments_high / 2 > 0 ? store->open_segments_high / 2 : 1;
+    struct partition **parts = malloc(step * sizeof(struct partition *));
+    size_t n = 0;
+    int rc = parts ? 0 : -ENOMEM;
+
+    for (size_t i = 0; rc == 0 && i < store->topic_count; i++)
+        for (uint32_t p = 0; rc == 0 && p < topic_partition_count(store->by_number[i]); p++) {
+            struct partition *part = topic_partition(store->by_number[i], p);
+            bool open;
+
+            settle(part, &open);
+            scan_forget(part);
+            if (open)
+                parts[n++] = part;
+            if (n == step)
+                rc = flush_step(store, parts, &n);
+        }
+    if (rc == 0)
+        rc = flush_step(store, parts, &n);
+    free(parts);
+    return rc;
 }
 
 /* Adds the links of sealed/ that are missing. */
@@ -140,30 +186,6 @@ static int relink(struct topic *topic)
     return rc == -ENOENT ? 0 : rc; /* a .log that is missing is damage, said elsewhere */
 }
 
-static int flush_everything(struct store *store)
-{
-    struct partition **parts = NULL;
-    size_t n = 0;
-    int rc;
-
-    for (size_t i = 0; i < store->topic_count; i++)
-        n += topic_partition_count(store->by_number[i]);
-    parts = malloc((n ? n : 1) * sizeof(struct partition *));
-    if (!parts)
-        return -ENOMEM;
-    n = 0;
-    for (size_t i = 0; i < store->topic_count; i++)
-        for (uint32_t p = 0; p < topic_partition_count(store->by_number[i]); p++) {
-            struct partition *part = topic_partition(store->by_number[i], p);
-
-            if (!atomic_load(&part->failed))
-                parts[n++] = part;
-        }
-    rc = flusher_flush_all(store, parts, n, NULL, NULL);
-    free(parts);
-    return rc == -EIO ? 0 : rc; /* those that failed have said so */
-}
-
 static int replay_and_settle(struct store *store, struct err *err)
 {
     uint64_t sequence;
@@ -171,9 +193,7 @@ static int replay_and_settle(struct store *store, struct err *err)
     int rc = replay_journals(store, &sequence, &keep, err);
 
     if (rc == 0)
-        rc = each_partition(store, settle, err);
-    if (rc == 0)
-        rc = flush_everything(store);
+        rc = settle_all(store);
     if (rc < 0)
         return rc;
     /* A record that is still needed must not be written over. */

@@ -40,9 +40,11 @@ struct found_segment {
     uint64_t bytes[SUFFIX_KNOWN];
     bool header_valid;
     bool gap_before;
-    uint64_t number;
-    uint64_t slot_end; /* offset; the base where it has no slot */
-    bool left_over;    /* goes: see scan.c */
+    uint64_t number, base_time_ms;
+    uint64_t slot_end;     /* offset; the base where it has no slot */
+    bool tail_valid;       /* its last entries are in order; the last one is: */
+    struct idx_entry last; /* all zero where there are none */
+    bool left_over;        /* goes: see scan.c */
 };
 
 struct found {
@@ -54,6 +56,10 @@ struct found {
 /* Lists a partition's directory. ERR_NEWER_FORMAT: refuse the store. */
 int scan_partition(struct partition *part, struct found *found, struct err *err) MUST_CHECK;
 void scan_release(struct found *found);
+void scan_forget(struct partition *part); /* frees part->found, if any */
+/* Is the newest segment, by what was found alone, as a flush of all of it left
+ * it? Then *at is its end: what verify_partition() would find. */
+bool scan_settled(const struct partition *part, const struct found *found, struct mark *at);
 /* Deletes what is left over, durably; makes the empty .log that a segment behind
  * a gap lacks. */
 int scan_clean_up(struct partition *part, struct found *found) MUST_CHECK;

@@ -367,18 +367,18 @@ static int load_name(void *arg, const char *name, enum fileio_kind kind)
     struct loading *l = arg;
     struct fileio_stat st;
     char path[STORE_PATH_MAX];
+    int rc;
 
     if (kind != FILEIO_DIR || !topic_name_valid(name))
         return 0;
-    snprintf(path, sizeof path, "%s/.config", name);
-    if (l->store->io->ops->stat(l->store->io, path, &st) == -ENOENT) {
-        snprintf(path, sizeof path, "%s/0", name);
-        if (l->store->io->ops->stat(l->store->io, path, &st) == -ENOENT) {
-            diag_say("%s: %s: not a topic; left alone", l->store->name, name);
-            return 0;
-        }
-    }
-    return topic_load(l->store, name, l->err);
+    rc = topic_load(l->store, name, l->err);
+    if (rc != -ENOENT)
+        return rc;
+    snprintf(path, sizeof path, "%s/0", name);
+    if (l->store->io->ops->stat(l->store->io, path, &st) != -ENOENT)
+        return rc;
+    diag_say("%s: %s: not a topic; left alone", l->store->name, name);
+    return 0;
 }
 
 int root_load_topics(struct store *store, struct err *err)

@@ -24,6 +24,8 @@
 #include "store/inside.h"
 #include "store/recover.h"
 
+#define TAIL_ENTRIES (IDX_HEADER_BYTES / IDX_ENTRY_BYTES) /* what the buffer of a header holds */
+
 struct listing {
     struct partition *part;
     struct found *found;
@@ -104,12 +106,60 @@ static int by_base(const void *a, const void *b)
     return x->base < y->base ? -1 : x->base > y->base;
 }
 
-static int read_header(struct partition *part, struct found_segment *seg, struct err *err)
+static uint64_t entries_of(const struct found_segment *s)
+{
+    return s->bytes[SUFFIX_IDX] < IDX_HEADER_BYTES
+               ? 0
+               : (s->bytes[SUFFIX_IDX] - IDX_HEADER_BYTES) / IDX_ENTRY_BYTES;
+}
+
+/* The last entries of an .idx, from `first` on: do their positions and times rise
+ * as they must? */
+static void read_tail(struct found_segment *seg, const uint8_t *entries, uint64_t first, uint64_t n)
+{
+    struct idx_entry before = {0};
+
+    seg->tail_valid = true;
+    for (uint64_t i = 0; i < n; i++) {
+        struct idx_entry e = idx_entry_decode(entries + i * IDX_ENTRY_BYTES);
+
+        if ((i > 0 || first == 0) &&
+            (e.end <= before.end || e.time_ms < before.time_ms || e.meta_end < before.meta_end))
+            seg->tail_valid = false;
+        before = e;
+    }
+    seg->last = before;
+}
+
+static int read_idx(struct partition *part, struct found_segment *seg, int fd)
 {
     struct fileio *io = part->store->io;
     uint8_t bytes[IDX_HEADER_BYTES];
-    char path[STORE_PATH_MAX];
+    uint64_t count = entries_of(seg);
+    uint64_t n = count < TAIL_ENTRIES ? count : TAIL_ENTRIES;
     struct idx_header h;
+    int rc = fileio_read_all(io, fd, bytes, sizeof bytes, 0);
+
+    if (rc == 0)
+        rc = idx_header_decode(bytes, &h);
+    if (rc < 0 || h.base_offset != seg->base)
+        return rc == -ENODATA || rc == ERR_TORN ? 0 : rc; /* ENODATA: shorter than a header */
+    seg->header_valid = true;
+    seg->gap_before = h.gap_before;
+    seg->number = h.base_number;
+    seg->base_time_ms = h.base_time_ms;
+    seg->slot_end = idx_slot_choose(bytes, seg->base).end;
+    rc = fileio_read_all(io, fd, bytes, (size_t)n * IDX_ENTRY_BYTES,
+                         IDX_HEADER_BYTES + (count - n) * IDX_ENTRY_BYTES);
+    if (rc == 0)
+        read_tail(seg, bytes, count - n, n);
+    return 0;
+}
+
+static int look_into_idx(struct partition *part, struct found_segment *seg, struct err *err)
+{
+    struct fileio *io = part->store->io;
+    char path[STORE_PATH_MAX];
     int fd;
     int rc;
 
@@ -117,44 +167,42 @@ static int read_header(struct partition *part, struct found_segment *seg, struct
     fd = io->ops->open(io, path, FILEIO_READ);
     rc = fd;
     if (fd >= 0) {
-        rc = fileio_read_all(io, fd, bytes, sizeof bytes, 0);
+        rc = read_idx(part, seg, fd);
         io->ops->close(io, fd);
     }
-    if (rc == -ENODATA)
-        return 0; /* shorter than a header */
-    if (rc < 0)
-        return err_set(err, rc, "%s: %s", path, err_sentence(rc));
-    rc = idx_header_decode(bytes, &h);
     if (rc == ERR_NEWER_FORMAT)
         return err_set(err, rc, "%s: written by a newer version of topicfs; nothing was changed",
                        path);
-    if (rc == 0 && h.base_offset == seg->base) {
-        seg->header_valid = true;
-        seg->gap_before = h.gap_before;
-        seg->number = h.base_number;
-        seg->slot_end = idx_slot_choose(bytes, seg->base).end;
-    }
-    return 0;
+    return rc < 0 ? err_set(err, rc, "%s: %s", path, err_sentence(rc)) : 0;
 }
 
-static int measure(struct partition *part, struct found_segment *seg, struct err *err)
+static int measure(struct partition *part, const char *dir, struct found_segment *seg,
+                   struct err *err)
 {
     struct fileio *io = part->store->io;
+    struct fileio_stat st[SUFFIX_KNOWN];
+    char name[SUFFIX_KNOWN][SEGMENT_NAME_MAX];
+    const char *names[SUFFIX_KNOWN];
+    int of[SUFFIX_KNOWN];
+    int n = 0;
+    int rc;
 
     for (int i = 0; i < SUFFIX_KNOWN; i++) {
-        struct fileio_stat st;
-        char path[STORE_PATH_MAX];
-        int rc;
-
         if (!seg->has[i])
             continue;
-        path_of_segment(path, part->topic->name, part->index, seg->base, (enum suffix)i);
-        rc = io->ops->stat(io, path, &st);
-        if (rc < 0)
-            return err_set(err, rc, "%s: %s", path, err_sentence(rc));
-        seg->bytes[i] = st.size_bytes;
+        name_of_segment_file(name[n], seg->base, (enum suffix)i);
+        names[n] = name[n];
+        of[n++] = i;
     }
-    return seg->has[SUFFIX_IDX] ? read_header(part, seg, err) : 0;
+    rc = io->ops->stat_names(io, dir, names, n, st);
+    for (int i = 0; rc == 0 && i < n; i++) {
+        if (st[i].kind == FILEIO_NONE)
+            rc = -ENOENT; /* it was there a moment ago */
+        seg->bytes[of[i]] = st[i].size_bytes;
+    }
+    if (rc < 0)
+        return err_set(err, rc, "%s: %s", dir, err_sentence(rc));
+    return seg->has[SUFFIX_IDX] ? look_into_idx(part, seg, err) : 0;
 }
 
 static bool no_entries(const struct found_segment *s)
@@ -210,7 +258,7 @@ int scan_partition(struct partition *part, struct found *found, struct err *err)
     if (found->count > 0)
         qsort(found->seg, found->count, sizeof *found->seg, by_base);
     for (size_t i = 0; i < found->count; i++) {
-        rc = measure(part, &found->seg[i], err);
+        rc = measure(part, dir, &found->seg[i], err);
         if (rc < 0)
             return rc;
     }
@@ -222,6 +270,14 @@ void scan_release(struct found *found)
 {
     free(found->seg);
     *found = (struct found){0};
+}
+
+void scan_forget(struct partition *part)
+{
+    if (part->found)
+        scan_release(part->found);
+    free(part->found);
+    part->found = NULL;
 }
 
 /* -- cleaning up -- */
@@ -302,14 +358,29 @@ int scan_clean_up(struct partition *part, struct found *found)
     return any ? io->ops->sync_dir(io, dir) : 0;
 }
 
-/* -- adopting -- */
-
-static uint64_t entries_of(const struct found_segment *s)
+bool scan_settled(const struct partition *part, const struct found *found, struct mark *at)
 {
-    return s->bytes[SUFFIX_IDX] < IDX_HEADER_BYTES
-               ? 0
-               : (s->bytes[SUFFIX_IDX] - IDX_HEADER_BYTES) / IDX_ENTRY_BYTES;
+    const struct found_segment *s = found->count > 0 ? &found->seg[found->count - 1] : NULL;
+    uint64_t count;
+
+    if (!s || s->left_over || !s->has[SUFFIX_LOG] || !s->header_valid || !s->tail_valid)
+        return false;
+    count = entries_of(s);
+    if (s->last.more || s->last.end != s->bytes[SUFFIX_LOG] ||
+        s->last.meta_end != s->bytes[SUFFIX_META] ||
+        s->bytes[SUFFIX_IDX] != IDX_HEADER_BYTES + count * IDX_ENTRY_BYTES ||
+        s->slot_end != s->base + s->last.end || part->vouched > s->slot_end)
+        return false;
+    *at = (struct mark){
+        .offset = s->slot_end,
+        .number = s->number + count,
+        .time_ms = count > 0 ? s->base_time_ms + s->last.time_ms : 0,
+        .meta_end = s->last.meta_end,
+    };
+    return true;
 }
+
+/* -- adopting -- */
 
 /* Up to where the messages of a sealed segment are all there, by its files'
  * sizes; *entries says how many those are. */
@@ -335,6 +406,17 @@ static uint64_t good_bytes(struct segment *seg, const struct found_segment *s, u
     segment_unuse(seg);
     *entries = rc < 0 ? 0 : count;
     return rc < 0 ? 0 : e.end;
+}
+
+/* What a sealed segment holds, so that nobody has to open it to list it. */
+static void know_facts(struct segment *seg, const struct found_segment *s, uint64_t end)
+{
+    if (!s->tail_valid || s->last.end != end - s->base)
+        return;
+    seg->end = end;
+    seg->count = entries_of(s);
+    seg->last_ms = s->base_time_ms + s->last.time_ms;
+    seg->facts_known = true;
 }
 
 /* Where a segment must end that stands before a gap. Its slot was on disk before
@@ -392,8 +474,10 @@ static int check_joint(struct partition *part, struct segment *seg, const struct
     uint64_t good;
 
     if (s->has[SUFFIX_LOG] && s->header_valid && s->bytes[SUFFIX_LOG] == bytes &&
-        (!next->header_valid || s->number + entries_of(s) == next->number))
+        (!next->header_valid || s->number + entries_of(s) == next->number)) {
+        know_facts(seg, s, next->base);
         return 0;
+    }
     good = good_bytes(seg, s, &entries);
     if (good >= bytes)
         good = entries = 0; /* the bytes are there, but the index does not agree with them */
@@ -410,6 +494,7 @@ static int adopt_one(struct partition *part, const struct found_segment *s, bool
     if (!seg)
         return -ENOMEM;
     seg->sealed = !newest;
+    seg->base_number = s->number;
     rc = partition_add_segment(part, seg);
     if (rc < 0)
         segment_put(seg);

@@ -177,7 +177,8 @@ void bench_store_end(struct bench_store *b)
     struct err err;
     int rc;
 
-    topic_put(b->topic);
+    if (b->topic)
+        topic_put(b->topic);
     rc = store_close(b->store, &err);
     if (rc < 0)
         die(err.text, rc);

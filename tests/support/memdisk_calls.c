@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <fnmatch.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/support/memdisk.h"
@@ -174,6 +176,27 @@ static int mem_stat(struct fileio *io, const char *path, struct fileio_stat *st)
         st->disk_bytes = (n->size + MEM_BLOCK - 1) / MEM_BLOCK * MEM_BLOCK;
     }
     return memdisk_leave(io, rc < 0 ? rc : 0);
+}
+
+static int mem_stat_names(struct fileio *io, const char *dir, const char *const *names, int n,
+                          struct fileio_stat *st)
+{
+    struct fileio_stat self = {0};
+    int rc = mem_stat(io, dir, &self);
+
+    if (rc == 0 && self.kind != FILEIO_DIR)
+        rc = -ENOTDIR;
+    for (int i = 0; rc == 0 && i < n; i++) {
+        char path[PATH_MAX];
+
+        snprintf(path, sizeof path, "%s%s%s", dir, *dir ? "/" : "", names[i]);
+        rc = mem_stat(io, path, &st[i]);
+        if (rc == -ENOENT) {
+            st[i] = (struct fileio_stat){.kind = FILEIO_NONE};
+            rc = 0;
+        }
+    }
+    return rc;
 }
 
 static int mem_lock(struct fileio *io, int fd)
@@ -402,6 +425,7 @@ const struct fileio_ops memdisk_ops = {
     .close = mem_close,
     .size = mem_size,
     .stat = mem_stat,
+    .stat_names = mem_stat_names,
     .pwritev = mem_pwritev,
     .pread = mem_pread,
     .fdatasync = mem_fdatasync,

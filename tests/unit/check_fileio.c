@@ -100,6 +100,17 @@ static const struct script scripts[] = {
       {"read 1 0 1", "EISDIR"},
       {"stat d", "dir"},
       {"stat ", "dir"}}},
+    {"sizes_of_names",
+     {{"mkdir d", "0"},
+      {"mkdir d/e", "0"},
+      {"create 1 d/f", "0"},
+      {"write 1 0 abc", "3"},
+      {"stats d f", "file 3"},
+      {"stats d e", "dir 0"},
+      {"stats d g", "none 0"},
+      {"stats  d", "dir 0"},
+      {"stats d/f x", "ENOTDIR"},
+      {"stats g f", "ENOENT"}}},
     {"missing_names",
      {{"unlink f", "ENOENT"},
       {"rmdir f", "ENOENT"},
@@ -217,6 +228,22 @@ static const char *step_list(struct runner *r, const char *path)
     return r->answer;
 }
 
+/* Of the name, and of one that is never there. */
+static const char *step_stats(struct runner *r, const char *dir, const char *name)
+{
+    static const char *const kinds[] = {"file", "dir", "other", "none"};
+    const char *const names[] = {name, "never"};
+    struct fileio_stat st[2];
+    int rc = r->io->ops->stat_names(r->io, dir, names, 2, st);
+
+    if (rc < 0)
+        return answer(r, rc);
+    ck_assert_int_eq(st[1].kind, FILEIO_NONE);
+    snprintf(r->answer, sizeof r->answer, "%s %d", kinds[st[0].kind],
+             st[0].kind == FILEIO_DIR ? 0 : (int)st[0].size_bytes);
+    return r->answer;
+}
+
 static const char *step_names(struct runner *r, const char *op, const char *a, const char *b)
 {
     const struct fileio_ops *ops = r->io->ops;
@@ -237,6 +264,8 @@ static const char *step_names(struct runner *r, const char *op, const char *a, c
         return answer(r, ops->sync_dir(r->io, a));
     if (!strcmp(op, "list"))
         return step_list(r, a);
+    if (!strcmp(op, "stats"))
+        return step_stats(r, a, b);
     ck_assert_str_eq(op, "stat");
     rc = ops->stat(r->io, a, &st);
     if (rc < 0)
@@ -466,12 +495,14 @@ START_TEST(no_path_leaves_the_real_disk)
     char dir[TEMPORARY_MAX];
     struct fileio *io = real_disk(dir);
     char path[TEMPORARY_MAX + 8];
+    struct fileio_stat st;
 
     snprintf(path, sizeof path, "%s/link", dir);
     ck_assert_int_eq(symlink("/etc", path), 0);
     ck_assert_int_eq(io->ops->open(io, "link", FILEIO_READ), -ELOOP);
     ck_assert_int_eq(io->ops->open(io, "link/passwd", FILEIO_READ), -ELOOP);
     ck_assert_int_eq(io->ops->unlink(io, "link/passwd"), -ELOOP);
+    ck_assert_int_eq(io->ops->stat_names(io, "link", &(const char *){"passwd"}, 1, &st), -ELOOP);
     ck_assert_int_eq(io->ops->open(io, "../x", FILEIO_WRITE | FILEIO_CREATE), -EXDEV);
     ck_assert_int_eq(io->ops->open(io, "/etc/passwd", FILEIO_READ), -EXDEV);
     real_disk_remove(io, dir);

@@ -1,0 +1,189 @@
+/*
+ * tests/bench/partitions: a store of very many partitions.
+ *
+ *     partitions DIR TOPICS PARTITIONS os|disk
+ *
+ * Makes TOPICS topics of PARTITIONS each, publishes a line to every tenth
+ * partition, chosen at random, stops cleanly, starts, publishes again, starts
+ * as after a kill. Prints a line for each step: its figure, its unit, its name.
+ * Times are those of the library, in one process that has the disk's names in
+ * its cache, as after a restart of the daemon.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/measure.h"
+
+struct work {
+    struct bench_store b;
+    uint32_t topics, partitions;
+    bool os;
+    uint64_t random;
+};
+
+struct wait {
+    struct waiter w;
+    sem_t *done;
+};
+
+static void waited(struct waiter *w, int rc)
+{
+    if (rc < 0)
+        die("wait", rc);
+    sem_post(((struct wait *)w)->done);
+}
+
+static double ms_since(uint64_t begin)
+{
+    return (double)(now_ns() - begin) / 1e6;
+}
+
+/* KiB of this process's own memory. */
+static double own_kib(void)
+{
+    FILE *f = fopen("/proc/self/smaps_rollup", "re");
+    char line[128];
+    double kib = 0;
+
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, "Private_Dirty:", 14) == 0)
+            kib = strtod(line + 14, NULL);
+    if (f)
+        fclose(f);
+    return kib;
+}
+
+static unsigned descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    unsigned n = 0;
+
+    while (dir && readdir(dir))
+        n++;
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+static void make(struct work *w)
+{
+    struct topic_config conf = topic_config_default;
+    double before = own_kib();
+    uint64_t begin = now_ns();
+    uint64_t n = (uint64_t)w->topics * w->partitions;
+    double ms;
+
+    conf.partitions = w->partitions;
+    conf.flush_os = w->os;
+    for (uint32_t i = 0; i < w->topics; i++) {
+        char name[16];
+        struct err err;
+        int rc;
+
+        snprintf(name, sizeof name, "t%06u", i);
+        rc = store_topic_create(w->b.store, name, &conf, NULL, &err);
+        if (rc < 0)
+            die(err.text, rc);
+    }
+    ms = ms_since(begin);
+    printf("%.0f\t/s\ttopics made, each durable\n", w->topics / ms * 1e3);
+    printf("%.0f\tB\tmemory for each partition made\n", (own_kib() - before) * 1024 / (double)n);
+}
+
+static struct partition *any_partition(struct work *w, struct topic **topic)
+{
+    char name[16];
+
+    w->random = w->random * 6364136223846793005u + 1442695040888963407u;
+    snprintf(name, sizeof name, "t%06u", (unsigned)((w->random >> 33) % w->topics));
+    *topic = store_topic_find(w->b.store, name);
+    if (!*topic)
+        die(name, -ENOENT);
+    return topic_partition(*topic, (uint32_t)(w->random >> 12) % w->partitions);
+}
+
+static void publish(struct work *w, const char *label)
+{
+    uint32_t n = w->topics * w->partitions / 10;
+    struct wait *waits = calloc(n, sizeof *waits);
+    char *line = make_lines(1);
+    unsigned most = 0;
+    struct set set;
+    size_t taken;
+    sem_t done;
+    uint64_t begin = now_ns();
+    int rc;
+
+    if (!waits || sem_init(&done, 0, 0) < 0)
+        die("publish", -ENOMEM);
+    set_init(&set);
+    for (uint32_t i = 0; i < n; i++) {
+        struct topic *topic;
+        struct partition *part = any_partition(w, &topic);
+        uint64_t offset;
+
+        set_clear(&set);
+        rc = set_add_lines(&set, line, LINE_BYTES, &taken);
+        if (rc == 0)
+            rc = partition_append(part, &set, &offset, NULL);
+        if (rc < 0)
+            die("append", rc);
+        waits[i] = (struct wait){.w = {.done = waited}, .done = &done};
+        partition_wait(part, offset + LINE_BYTES, WAIT_VISIBLE, &waits[i].w);
+        topic_put(topic);
+        if (i % 1000 == 999 && descriptors() > most)
+            most = descriptors();
+    }
+    for (uint32_t i = 0; i < n; i++)
+        while (sem_wait(&done) < 0)
+            ;
+    printf("%.0f\t/s\t%s\n", n / ms_since(begin) * 1e3, label);
+    printf("%u\t\tmost descriptors seen\n", most);
+    set_release(&set);
+    free(line);
+    free(waits);
+    sem_destroy(&done);
+}
+
+static void start(struct work *w, const char *dir, const char *label)
+{
+    double before = own_kib();
+    uint64_t begin = now_ns();
+
+    bench_store_open(&w->b, dir);
+    printf("%.0f\tms\t%s\n", ms_since(begin), label);
+    printf("%.0f\tB\tmemory for each partition started\n",
+           (own_kib() - before) * 1024 / w->topics / w->partitions);
+}
+
+int main(int argc, char **argv)
+{
+    struct work w = {.random = 42};
+    uint64_t begin;
+
+    if (argc != 5)
+        die("partitions DIR TOPICS PARTITIONS os|disk", -EINVAL);
+    w.topics = (uint32_t)strtoul(argv[2], NULL, 10);
+    w.partitions = (uint32_t)strtoul(argv[3], NULL, 10);
+    w.os = strcmp(argv[4], "os") == 0;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    bench_store_open(&w.b, argv[1]);
+    make(&w);
+    publish(&w, "published, each to another partition");
+    begin = now_ns();
+    bench_store_end(&w.b);
+    printf("%.0f\tms\tclean stop\n", ms_since(begin));
+    start(&w, argv[1], "start after a clean stop");
+    publish(&w, "published after it");
+    store_abandon(w.b.store);
+    fileio_release(w.b.io);
+    start(&w, argv[1], "start after a kill");
+    begin = now_ns();
+    bench_store_end(&w.b);
+    printf("%.0f\tms\tclean stop after it\n", ms_since(begin));
+    return EXIT_SUCCESS;
+}
