@@ -5,6 +5,7 @@
  *   crash [MULTIPLIER]                          all histories
  *   crash [MULTIPLIER] SCENARIO                 one of them
  *   crash [MULTIPLIER] SCENARIO STATE[.INNER]   one state of it, told in full
+ *   crash [MULTIPLIER] FAULT HISTORY [STATE]    a fault in another history
  *
  * MULTIPLIER: so many times more states by chance; they have other numbers then.
  * SCENARIO is a scripted history, `random:SEED`, or a deliberate fault of the
@@ -22,13 +23,14 @@
 #include <unistd.h>
 
 #include "base/diag.h"
+#include "tests/crash/faults.h"
 #include "tests/crash/scenarios.h"
 
 #define WORKERS_MAX   16u
 #define RANDOM_SEEDS  60u
 #define RANDOM_GROUPS 10u
 #define USUAL_BUDGET  600u
-#define MUTANT_LOSSES 3u
+#define FAULT_LOSSES  3u
 #define KEPT_BYTES    (64 << 20) /* that malloc does not give back to the kernel */
 
 /* What a worker found out in one job. */
@@ -49,6 +51,7 @@ struct plan {
     size_t multiplier;
     unsigned workers;
     const char *only_name; /* NULL = all */
+    const char *history;   /* for a fault; NULL = its own */
     uint64_t only, only_inner;
     struct shared *shared;
 };
@@ -60,25 +63,25 @@ static size_t seed_count(const struct plan *plan)
 
 static size_t job_count(const struct plan *plan)
 {
-    return scenario_count + mutant_count + seed_count(plan);
+    return scenario_count + fault_count + seed_count(plan);
 }
 
-static bool is_mutant(size_t job)
+static bool is_fault(size_t job)
 {
-    return job >= scenario_count && job < scenario_count + mutant_count;
+    return job >= scenario_count && job < scenario_count + fault_count;
 }
 
 static bool is_random(size_t job)
 {
-    return job >= scenario_count + mutant_count;
+    return job >= scenario_count + fault_count;
 }
 
 static void job_name(size_t job, char *name, size_t room)
 {
     if (is_random(job))
-        snprintf(name, room, "random:%zu", job - scenario_count - mutant_count);
-    else if (is_mutant(job))
-        snprintf(name, room, "%s", mutants[job - scenario_count].name);
+        snprintf(name, room, "random:%zu", job - scenario_count - fault_count);
+    else if (is_fault(job))
+        snprintf(name, room, "%s", faults[job - scenario_count].name);
     else
         snprintf(name, room, "%s", scenarios[job].name);
 }
@@ -112,13 +115,35 @@ static struct exploration exploration(const struct plan *plan, const char *name)
     return x;
 }
 
-static void run_script(struct exploration *x, void (*run)(struct world *w),
-                       const struct memignore *ignore, struct result *r)
+static const struct scenario *scenario_find(const char *name)
 {
+    for (size_t i = 0; i < scenario_count; i++)
+        if (strcmp(scenarios[i].name, name) == 0)
+            return &scenarios[i];
+    return NULL;
+}
+
+/* Does the history of that name, with a fault or NULL, and explores it. */
+static void run_history(const struct plan *plan, struct exploration *x, const char *name,
+                        const struct world_fault *fault, struct result *r)
+{
+    const struct scenario *scenario = scenario_find(name);
     struct world w;
 
-    world_init(&w, ignore);
-    run(&w);
+    if (strncmp(name, "random:", 7) == 0) {
+        x->budget = USUAL_BUDGET / 6; /* more seeds rather than more states of each */
+        random_history(x, strtoull(name + 7, NULL, 10), fault);
+        return;
+    }
+    if (!scenario) {
+        printf("# %s: there is no history %s\n", x->name, name);
+        r->wrong = true;
+        return;
+    }
+    if (scenario->budget)
+        x->budget = scenario->budget * plan->multiplier;
+    world_init(&w, fault);
+    scenario->run(&w);
     if (w.store)
         world_kill(&w);
     if (w.wrong[0]) {
@@ -137,19 +162,14 @@ static void run_job(const struct plan *plan, size_t job)
 
     job_name(job, name, sizeof name);
     x = exploration(plan, name);
-    if (is_random(job)) {
-        x.budget = USUAL_BUDGET / 6; /* more seeds rather than more states of each */
-        random_history(&x, job - scenario_count - mutant_count);
-    } else if (is_mutant(job)) {
-        const struct mutant *m = &mutants[job - scenario_count];
+    if (is_fault(job)) {
+        const struct fault *f = &faults[job - scenario_count];
 
-        x.losses_max = MUTANT_LOSSES;
+        x.losses_max = FAULT_LOSSES;
         x.quiet = plan->only_name == NULL;
-        run_script(&x, m->run, &m->ignore, r);
+        run_history(plan, &x, plan->history ? plan->history : f->history, &f->fault, r);
     } else {
-        if (scenarios[job].budget)
-            x.budget = scenarios[job].budget * plan->multiplier;
-        run_script(&x, scenarios[job].run, NULL, r);
+        run_history(plan, &x, name, NULL, r);
     }
     r->states = x.states;
     r->distinct = x.distinct;
@@ -212,7 +232,7 @@ static bool tell(const char *name, const struct result *r, size_t number)
     return ok;
 }
 
-static bool tell_mutant(const char *name, const struct result *r, size_t number)
+static bool tell_fault(const char *name, const struct result *r, size_t number)
 {
     bool ok = r->done && r->losses > 0;
 
@@ -224,7 +244,7 @@ static bool tell_mutant(const char *name, const struct result *r, size_t number)
 static bool tell_random(const struct plan *plan, struct result *total, size_t *number)
 {
     size_t groups = plan->only_name ? 1 : RANDOM_GROUPS;
-    size_t first = scenario_count + mutant_count;
+    size_t first = scenario_count + fault_count;
     bool ok = true;
 
     for (size_t group = 0; group < groups; group++) {
@@ -251,7 +271,7 @@ static bool tell_all(const struct plan *plan, struct result *total)
     size_t number = 0;
     bool ok = true;
 
-    for (size_t job = 0; job < scenario_count + mutant_count; job++) {
+    for (size_t job = 0; job < scenario_count + fault_count; job++) {
         const struct result *r = &plan->shared->results[job];
         char name[100];
 
@@ -259,8 +279,8 @@ static bool tell_all(const struct plan *plan, struct result *total)
             continue;
         job_name(job, name, sizeof name);
         number++;
-        if (is_mutant(job)) {
-            ok &= tell_mutant(name, r, number);
+        if (is_fault(job)) {
+            ok &= tell_fault(name, r, number);
         } else {
             ok &= tell(name, r, number);
             add(total, r);
@@ -293,6 +313,10 @@ static void read_arguments(struct plan *plan, int argc, char **argv)
     if (argc > 1) {
         plan->only_name = *argv++;
         plan->workers = 1;
+    }
+    if (argc > 2 && (*argv)[strspn(*argv, "0123456789.")] != '\0') {
+        plan->history = *argv++;
+        argc--;
     }
     if (argc > 2) {
         plan->only = strtoull(*argv, &end, 10);

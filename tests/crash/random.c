@@ -158,12 +158,12 @@ static void epoch(struct world *w, uint64_t *random)
     memdisk_set_fault(w->disk, (struct memfault){0});
 }
 
-void random_history(struct exploration *x, uint64_t seed)
+void random_history(struct exploration *x, uint64_t seed, const struct world_fault *fault)
 {
     uint64_t random = seed * 0x9e3779b97f4a7c15u;
     struct world w;
 
-    world_init(&w, NULL);
+    world_init(&w, fault);
     w.lenient = mem_below(&random, 3) == 0;
     w.options.journal_bytes = (32u << 10) << mem_below(&random, 3);
     w.options.journal_part_bytes = (2u << 10) << mem_below(&random, 4);

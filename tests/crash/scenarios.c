@@ -436,26 +436,3 @@ const struct scenario scenarios[] = {
     {"gap_without_room", gap_without_room, 0},
 };
 const size_t scenario_count = sizeof scenarios / sizeof *scenarios;
-
-/* -- deliberate faults -- */
-
-#define FDATASYNC MEMCALL_BIT(MEMCALL_FDATASYNC)
-#define SYNC_DIR  MEMCALL_BIT(MEMCALL_SYNC_DIR)
-#define SYNCFS    MEMCALL_BIT(MEMCALL_SYNCFS)
-
-const struct mutant mutants[] = {
-    {"no_sync_of_partition_directories", {SYNC_DIR, "*/[0-9]*"}, segments_rolled_by_size},
-    {"no_sync_of_the_store_directory", {SYNC_DIR, ""}, topics_made_and_removed},
-    {"no_fdatasync_of_the_journal", {FDATASYNC, "*journal*"}, one_set_waited_for},
-    {"no_fdatasync_of_indexes", {FDATASYNC, "*.idx*"}, journal_files_take_turns},
-    {"no_fdatasync_of_indexes_cut", {FDATASYNC, "*.idx*"}, set_cut_back},
-    {"no_fdatasync_of_logs", {FDATASYNC, "*.log*"}, flushed_direct_beside_the_journal},
-    {"no_fdatasync_of_meta", {FDATASYNC, "*.meta*"}, segments_rolled_by_age},
-    {"no_syncfs", {SYNCFS, NULL}, many_partitions_flushed_by_syncfs},
-    {"no_syncfs_after_a_kill", {SYNCFS, NULL}, segments_rolled_by_age},
-    {"no_fdatasync_after_a_kill", {FDATASYNC, "*.log"}, killed_and_started},
-    {"no_fdatasync_of_settings", {FDATASYNC, "*config*"}, settings_changed},
-    {"no_sync_of_a_new_topics_directory", {SYNC_DIR, ".new.*"}, topics_made_and_removed},
-    {"no_sync_of_the_unlink_of_clean", {SYNC_DIR, ""}, stopped_cleanly_and_started},
-};
-const size_t mutant_count = sizeof mutants / sizeof *mutants;

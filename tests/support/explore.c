@@ -148,7 +148,7 @@ static void judge_state(struct point *at, struct memdisk *disk, bool power_cut)
 {
     struct exploration *x = at->x;
     uint64_t number = x->number - 1;
-    struct world life = {.clock = at->w->clock, .options = at->w->options, .ignore = at->w->ignore};
+    struct world life = {.clock = at->w->clock, .options = at->w->options, .fault = at->w->fault};
     bool lives = x->life_every > 0 && (!power_cut || number % x->life_every == 0);
     struct verdict v;
 
@@ -163,7 +163,6 @@ static void judge_state(struct point *at, struct memdisk *disk, bool power_cut)
     life.lines = at->w->lines + 1000000;
     if (lives && !disk->trace)
         memdisk_record(disk);
-    life.disk->ignore = life.ignore;
     if (!world_start(&life)) {
         lost(at, power_cut, "recovery", life.wrong);
         world_release(&life);

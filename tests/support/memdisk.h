@@ -8,7 +8,7 @@
  *     tests/support/powercut makes the states a crash may leave;
  *   - fail any call, once or from then on;
  *   - be full;
- *   - leave chosen calls out while saying they worked (to test the tests).
+ *   - lie about chosen calls (to test the tests).
  *
  * What a process that uses the disk sees is always all that it did: what a
  * power cut would leave is powercut's matter.
@@ -117,11 +117,31 @@ struct memfault {
     int error;     /* -EIO ... */
 };
 
-/* Syncs of these kinds on paths that match are left out, and return 0. */
-struct memignore {
-    unsigned calls;
-    const char *path;
+/* Which part of a process's life it is: said by who uses the disk. */
+enum memphase {
+    MEMPHASE_START = 1,
+    MEMPHASE_RUN = 2,
+    MEMPHASE_STOP = 4,
 };
+
+/*
+ * A lie: calls that say they worked, but did not, or not yet, or did something
+ * else. Zeroed = none. It is about calls of these kinds (syncs, pwritev,
+ * truncate, fallocate, unlink), on a path that matches, and where all of the
+ * rest holds that is set. They are left out, but for `until` and `tamper`.
+ */
+struct memlie {
+    unsigned calls;         /* MEMCALL_BITs */
+    const char *path;       /* fnmatch(3) pattern; NULL = any */
+    unsigned phases;        /* only then; 0 = always */
+    unsigned after;         /* a sync: only where what changed that file or directory last was
+                             * an operation of these kinds: MEMOP_BITs */
+    const char *after_name; /* of such a name */
+    bool same;              /* a write: only where those bytes stand there already */
+    const char *until;      /* a sync: done only when a write to such a path was */
+    void (*tamper)(uint8_t *bytes, size_t len, uint64_t pos); /* a write: of other bytes */
+};
+#define MEMOP_BIT(kind) (1u << (kind))
 
 struct memfd {
     uint32_t ino; /* MEM_NONE: free */
@@ -142,8 +162,11 @@ struct memdisk {
     struct memfault fault;
     uint64_t fault_calls; /* calls since it was set that the fault looks at */
     uint64_t fault_hits;
-    struct memignore ignore;
-    uint64_t ignored;
+    enum memphase phase;
+    struct memlie lie;
+    uint64_t lies;     /* told so far */
+    struct memop late; /* a sync that is put off */
+    bool is_late;
     uint64_t calls[MEMCALL_COUNT];
     pthread_mutex_t *lock;
 };

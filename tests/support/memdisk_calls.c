@@ -3,7 +3,6 @@
  * Every call enters through memdisk_enter(), which counts it and lets it fail.
  */
 #include <errno.h>
-#include <fnmatch.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,18 +21,13 @@ const char *memcall_name(enum memcall call)
     return call_names[call];
 }
 
-static bool matches(const char *pattern, const char *path)
-{
-    return !pattern || fnmatch(pattern, path, 0) == 0;
-}
-
 /* Counts a call. 0: go on; 1: go on, but not all the way; else fail so. */
 static int count_call(struct memdisk *disk, enum memcall call, const char *path)
 {
     const struct memfault *f = &disk->fault;
 
     disk->calls[call]++;
-    if (!(f->calls & MEMCALL_BIT(call)) || !matches(f->path, path))
+    if (!(f->calls & MEMCALL_BIT(call)) || !memdisk_path_matches(f->path, path))
         return 0;
     disk->fault_calls++;
     if (f->for_ever ? disk->fault_calls < f->nth : disk->fault_calls != f->nth)
@@ -63,14 +57,6 @@ int memdisk_leave(struct fileio *io, int rc)
 {
     pthread_mutex_unlock(((struct memdisk *)io)->lock);
     return rc;
-}
-
-static bool left_out(struct memdisk *disk, enum memcall call, const char *path)
-{
-    if (!(disk->ignore.calls & MEMCALL_BIT(call)) || !matches(disk->ignore.path, path))
-        return false;
-    disk->ignored++;
-    return true;
 }
 
 /* Sectors of a file that hold [from, to). */
@@ -231,8 +217,8 @@ static uint64_t size_allowed(const struct memdisk *disk, uint64_t now, uint64_t 
     return size < most ? size : most;
 }
 
-static ssize_t write_some(struct memdisk *disk, uint32_t ino, const struct iovec *iov, int n,
-                          uint64_t pos, uint64_t want)
+ssize_t memdisk_write(struct memdisk *disk, uint32_t ino, const struct iovec *iov, int n,
+                      uint64_t pos, uint64_t want)
 {
     uint64_t before = disk->tree.nodes[ino]->size;
     uint64_t allowed = size_allowed(disk, before, pos + want);
@@ -262,6 +248,7 @@ static ssize_t write_some(struct memdisk *disk, uint32_t ino, const struct iovec
 
 static ssize_t mem_pwritev(struct fileio *io, int fd, const struct iovec *iov, int n, uint64_t pos)
 {
+    struct memdisk *disk = (struct memdisk *)io;
     struct memfd *f;
     int rc = memdisk_enter_fd(io, MEMCALL_PWRITEV, fd, &f);
     uint64_t want = 0;
@@ -273,8 +260,12 @@ static ssize_t mem_pwritev(struct fileio *io, int fd, const struct iovec *iov, i
         want /= 2;
     if (rc >= 0 && !f->writable)
         got = -EBADF;
+    else if (rc >= 0 && memdisk_lies(disk, MEMCALL_PWRITEV, f->path, f->ino))
+        got = memdisk_lie_write(disk, f->ino, iov, n, pos, want);
     else if (rc >= 0)
-        got = write_some((struct memdisk *)io, f->ino, iov, n, pos, want);
+        got = memdisk_write(disk, f->ino, iov, n, pos, want);
+    if (got >= 0)
+        memdisk_catch_up(disk, f->path);
     memdisk_leave(io, 0);
     return got;
 }
@@ -307,6 +298,8 @@ static int mem_truncate(struct fileio *io, int fd, uint64_t size)
         return memdisk_leave(io, rc);
     if (!f->writable)
         return memdisk_leave(io, -EINVAL);
+    if (memdisk_lies(disk, MEMCALL_TRUNCATE, f->path, f->ino))
+        return memdisk_leave(io, 0);
     before = disk->tree.nodes[f->ino]->size;
     memtree_resize(&disk->tree, f->ino, size);
     if (size != before)
@@ -331,6 +324,8 @@ static int mem_fallocate(struct fileio *io, int fd, uint64_t pos, uint64_t len)
         return memdisk_leave(io, -EBADF);
     if (len == 0)
         return memdisk_leave(io, -EINVAL);
+    if (memdisk_lies(disk, MEMCALL_FALLOCATE, f->path, f->ino))
+        return memdisk_leave(io, 0);
     before = disk->tree.nodes[f->ino]->size;
     if (size_allowed(disk, before, pos + len) < pos + len)
         return memdisk_leave(io, -ENOSPC);
@@ -348,20 +343,32 @@ static int mem_fallocate(struct fileio *io, int fd, uint64_t pos, uint64_t len)
 
 /* -- syncs -- */
 
-static int sync_note(struct memdisk *disk, enum memop_kind kind, uint32_t ino, int rc)
+/* A sync of this kind, which a fault lets fail where rc < 0. */
+static int sync_note(struct memdisk *disk, enum memcall call, const char *path, struct memop op,
+                     int rc)
 {
-    memdisk_note(disk, (struct memop){.kind = kind, .ino = ino, .failed = rc < 0}, 0, 0);
+    op.failed = rc < 0;
+    if (memdisk_lies(disk, call, path, op.ino))
+        memdisk_lie_sync(disk, op);
+    else
+        memdisk_note(disk, op, 0, 0);
     return memdisk_leave(&disk->io, rc < 0 ? rc : 0);
+}
+
+static int sync_fd(struct fileio *io, enum memcall call, int fd, enum memop_kind kind)
+{
+    struct memfd *f;
+    int rc = memdisk_enter_fd(io, call, fd, &f);
+
+    if (!f)
+        return memdisk_leave(io, rc);
+    return sync_note((struct memdisk *)io, call, f->path,
+                     (struct memop){.kind = kind, .ino = f->ino}, rc);
 }
 
 static int mem_fdatasync(struct fileio *io, int fd)
 {
-    struct memfd *f;
-    int rc = memdisk_enter_fd(io, MEMCALL_FDATASYNC, fd, &f);
-
-    if (!f || left_out((struct memdisk *)io, MEMCALL_FDATASYNC, f->path))
-        return memdisk_leave(io, f ? 0 : rc);
-    return sync_note((struct memdisk *)io, MEMOP_DATASYNC, f->ino, rc);
+    return sync_fd(io, MEMCALL_FDATASYNC, fd, MEMOP_DATASYNC);
 }
 
 static int mem_start_writeback(struct fileio *io, int fd, uint64_t pos, uint64_t len)
@@ -376,12 +383,7 @@ static int mem_start_writeback(struct fileio *io, int fd, uint64_t pos, uint64_t
 
 static int mem_syncfs(struct fileio *io, int fd)
 {
-    struct memfd *f;
-    int rc = memdisk_enter_fd(io, MEMCALL_SYNCFS, fd, &f);
-
-    if (!f || left_out((struct memdisk *)io, MEMCALL_SYNCFS, f->path))
-        return memdisk_leave(io, f ? 0 : rc);
-    return sync_note((struct memdisk *)io, MEMOP_SYNCFS, f->ino, rc);
+    return sync_fd(io, MEMCALL_SYNCFS, fd, MEMOP_SYNCFS);
 }
 
 static int mem_sync_dir(struct fileio *io, const char *path)
@@ -393,9 +395,10 @@ static int mem_sync_dir(struct fileio *io, const char *path)
 
     if (found == 0 && !disk->tree.nodes[ino]->is_dir)
         found = -ENOTDIR;
-    if (found < 0 || left_out(disk, MEMCALL_SYNC_DIR, path))
+    if (found < 0)
         return memdisk_leave(io, found);
-    return sync_note(disk, MEMOP_SYNC_DIR, ino, rc);
+    return sync_note(disk, MEMCALL_SYNC_DIR, path,
+                     (struct memop){.kind = MEMOP_SYNC_DIR, .ino = ino}, rc);
 }
 
 /* -- the table -- */

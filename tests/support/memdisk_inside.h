@@ -1,6 +1,6 @@
 /*
- * tests/support/memdisk_inside: what memdisk.c, memdisk_calls.c and
- * memdisk_names.c share.
+ * tests/support/memdisk_inside: what memdisk.c, memdisk_calls.c,
+ * memdisk_names.c and memdisk_lie.c share.
  */
 #ifndef TESTS_SUPPORT_MEMDISK_INSIDE_H
 #define TESTS_SUPPORT_MEMDISK_INSIDE_H
@@ -32,6 +32,21 @@ int memdisk_enter(struct fileio *io, enum memcall call, const char *path);
 int memdisk_enter_fd(struct fileio *io, enum memcall call, int fd, struct memfd **out);
 int memdisk_leave(struct fileio *io, int rc);
 
+/* -- lies -- */
+
+bool memdisk_path_matches(const char *pattern, const char *path);
+/* Is the disk to lie about this call, which is about file or directory `ino`? */
+bool memdisk_lies(struct memdisk *disk, enum memcall call, const char *path, uint32_t ino);
+/* A write that is lied about. */
+ssize_t memdisk_lie_write(struct memdisk *disk, uint32_t ino, const struct iovec *iov, int n,
+                          uint64_t pos, uint64_t want);
+/* A sync that is lied about: left out, or put off. */
+void memdisk_lie_sync(struct memdisk *disk, struct memop op);
+/* A write to that path was done: does what was put off until then. */
+void memdisk_catch_up(struct memdisk *disk, const char *path);
+
+ssize_t memdisk_write(struct memdisk *disk, uint32_t ino, const struct iovec *iov, int n,
+                      uint64_t pos, uint64_t want);
 int memdisk_mkdir(struct fileio *io, const char *path);
 int memdisk_rmdir(struct fileio *io, const char *path);
 int memdisk_rename(struct fileio *io, const char *from, const char *to);

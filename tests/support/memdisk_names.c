@@ -50,6 +50,8 @@ static int remove_name(struct fileio *io, const char *path, bool is_dir)
         return memdisk_leave(io, is_dir ? -ENOTDIR : -EISDIR);
     if (is_dir && n->entry_count > 0)
         return memdisk_leave(io, -ENOTEMPTY);
+    if (!is_dir && memdisk_lies(disk, MEMCALL_UNLINK, path, ino))
+        return memdisk_leave(io, 0);
     memtree_set(&disk->tree, dir, name, MEM_NONE);
     memdisk_note(disk, (struct memop){.kind = MEMOP_UNLINK, .ino = ino, .dir = dir, .name = name},
                  0, 0);

@@ -26,13 +26,13 @@ static size_t at(const struct world *w)
 
 /* -- the world itself -- */
 
-void world_init(struct world *w, const struct memignore *ignore)
+void world_init(struct world *w, const struct world_fault *fault)
 {
     *w = (struct world){.clock = {.now_ms = 1700000000000, .step_ms = 1}};
     w->disk = memdisk_new();
     memdisk_record(w->disk);
-    if (ignore)
-        w->ignore = w->disk->ignore = *ignore;
+    if (fault)
+        w->fault = *fault;
     w->options = (struct store_options){
         .name = "store",
         .wall_ms = memclock_wall_ms,
@@ -61,7 +61,6 @@ void world_move(struct world *w, struct memdisk *disk, const struct ledger *ledg
 {
     memdisk_free(w->disk);
     w->disk = disk;
-    disk->ignore = w->ignore;
     memdisk_record(disk);
     ledger_release(&w->ledger);
     w->ledger = *ledger;
@@ -73,10 +72,17 @@ bool world_start(struct world *w)
     int rc;
 
     /* Every start draws other numbers: a salt that comes again would be no salt. */
-    w->options.random_seed = w->options.random_seed * 6364136223846793005u + 1442695040888963407u;
+    if (!w->fault.same_random)
+        w->options.random_seed =
+            w->options.random_seed * 6364136223846793005u + 1442695040888963407u;
+    if (w->fault.before_start)
+        w->fault.before_start(w->disk);
+    w->disk->lie = w->fault.lie;
+    w->disk->phase = MEMPHASE_START;
     w->options.io = &w->disk->io;
     w->options.clock_arg = &w->clock;
     rc = store_open(&w->store, &w->options, &err);
+    w->disk->phase = MEMPHASE_RUN;
     if (rc < 0) {
         w->store = NULL;
         if (memdisk_kill(w->disk) > 0)
@@ -90,8 +96,10 @@ bool world_start(struct world *w)
 void world_stop(struct world *w)
 {
     struct err err = {0};
-    int rc = store_close(w->store, &err);
+    int rc;
 
+    w->disk->phase = MEMPHASE_STOP;
+    rc = store_close(w->store, &err);
     w->store = NULL;
     if (rc < 0 && !w->lenient)
         wrong(w, "store_close: %d: %s", rc, err.text);

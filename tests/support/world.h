@@ -15,6 +15,13 @@
 #include "tests/support/ledger.h"
 #include "tests/support/memdisk.h"
 
+/* What a world does wrong on purpose. Zeroed = nothing. */
+struct world_fault {
+    struct memlie lie;                          /* told by the disk */
+    bool same_random;                           /* every start draws the same numbers */
+    void (*before_start)(struct memdisk *disk); /* done to the disk then */
+};
+
 struct world_bytes {
     struct world_bytes *next;
     char bytes[];
@@ -26,15 +33,15 @@ struct world {
     struct store_options options;
     struct store *store; /* NULL: not running */
     struct ledger ledger;
-    struct memignore ignore;   /* a deliberate fault of this disk */
+    struct world_fault fault;
     bool lenient;              /* calls may fail: what they were for is then unknown */
     uint64_t lines;            /* so far: every line is another */
     struct world_bytes *bytes; /* what the ledger's sets consist of */
     char wrong[600];
 };
 
-/* An empty disk, recording; nothing runs. */
-void world_init(struct world *w, const struct memignore *ignore);
+/* An empty disk, recording; nothing runs. fault: NULL = none. */
+void world_init(struct world *w, const struct world_fault *fault);
 void world_release(struct world *w);
 /* Goes on with another disk, of which all is durable, and with what is known
  * of it; takes both over. */

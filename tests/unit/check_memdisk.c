@@ -110,6 +110,76 @@ START_TEST(a_copy_is_changed_alone)
 }
 END_TEST
 
+/* -- lies -- */
+
+static void check_file(struct memdisk *disk, const char *path, const char *want)
+{
+    size_t len;
+    char *bytes = memdisk_file(disk, path, &len);
+
+    ck_assert_ptr_nonnull(bytes);
+    ck_assert_str_eq(bytes, want);
+    free(bytes);
+}
+
+START_TEST(lie_leaves_calls_out)
+{
+    int fd;
+    struct memdisk *disk = disk_with("abc", &fd);
+
+    disk->lie = (struct memlie){.calls = MEMCALL_ALL, .path = "f", .phases = MEMPHASE_START};
+    disk->phase = MEMPHASE_RUN;
+    put(disk, fd, "x", 0);
+    check_file(disk, "f", "xbc");
+    disk->phase = MEMPHASE_START;
+    put(disk, fd, "yyyy", 0);
+    ck_assert_int_eq(disk->io.ops->truncate(&disk->io, fd, 1), 0);
+    ck_assert_int_eq(disk->io.ops->fallocate(&disk->io, fd, 0, 100), 0);
+    ck_assert_int_eq(disk->io.ops->unlink(&disk->io, "f"), 0);
+    put(disk, file(disk, "g"), "is another", 0);
+    check_file(disk, "f", "xbc");
+    check_file(disk, "g", "is another");
+    ck_assert_uint_eq(disk->lies, 4);
+    memdisk_free(disk);
+}
+END_TEST
+
+START_TEST(lie_leaves_out_what_changes_nothing)
+{
+    int fd;
+    struct memdisk *disk = disk_with("abc", &fd);
+
+    disk->lie = (struct memlie){.calls = MEMCALL_BIT(MEMCALL_PWRITEV), .same = true};
+    put(disk, fd, "bc", 1);
+    ck_assert_uint_eq(disk->trace->count, 0);
+    put(disk, fd, "bd", 1);
+    put(disk, fd, "d!", 2);
+    check_file(disk, "f", "abd!");
+    ck_assert_uint_eq(disk->trace->count, 2);
+    memdisk_free(disk);
+}
+END_TEST
+
+static void to_upper(uint8_t *bytes, size_t len, uint64_t pos)
+{
+    if (pos > 0)
+        for (size_t i = 0; i < len; i++)
+            bytes[i] = (uint8_t)(bytes[i] - 'a' + 'A');
+}
+
+START_TEST(lie_writes_other_bytes)
+{
+    int fd;
+    struct memdisk *disk = disk_with("abc", &fd);
+
+    disk->lie = (struct memlie){.calls = MEMCALL_BIT(MEMCALL_PWRITEV), .tamper = to_upper};
+    put(disk, fd, "x", 0);
+    put(disk, fd, "yz", 1);
+    check_file(disk, "f", "xYZ");
+    memdisk_free(disk);
+}
+END_TEST
+
 /* -- hashes -- */
 
 START_TEST(hash_is_that_of_names_and_bytes)
@@ -185,6 +255,9 @@ int main(void)
     tcase_add_test(tc, fault_may_last);
     tcase_add_test(tc, full_disk_takes_what_fits);
     tcase_add_test(tc, a_copy_is_changed_alone);
+    tcase_add_test(tc, lie_leaves_calls_out);
+    tcase_add_test(tc, lie_leaves_out_what_changes_nothing);
+    tcase_add_test(tc, lie_writes_other_bytes);
     tcase_add_test(tc, hash_is_that_of_names_and_bytes);
     tcase_add_test(tc, hash_follows_every_change);
     tcase_add_test(tc, hash_of_zeros_is_that_of_a_hole);

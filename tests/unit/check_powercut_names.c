@@ -118,16 +118,46 @@ START_TEST(rename_between_directories_is_settled_by_either)
 }
 END_TEST
 
-START_TEST(ignored_sync_promises_nothing)
+START_TEST(sync_left_out_promises_nothing)
 {
     int fd;
     struct memdisk *disk = outcome_disk("a", &fd);
 
-    disk->ignore = (struct memignore){.calls = MEMCALL_BIT(MEMCALL_FDATASYNC), .path = "[f]"};
+    disk->lie = (struct memlie){.calls = MEMCALL_BIT(MEMCALL_FDATASYNC), .path = "[f]"};
     outcome_put(disk, fd, "X", 0);
     outcome_datasync(disk, fd);
-    ck_assert_uint_eq(disk->ignored, 1);
+    ck_assert_uint_eq(disk->lies, 1);
     CHECK_OUTCOMES(disk, "f=a", "f=X");
+}
+END_TEST
+
+START_TEST(sync_left_out_after_some_change_only)
+{
+    int fd;
+    struct memdisk *disk = outcome_disk("ab", &fd);
+
+    disk->lie = (struct memlie){.calls = MEMCALL_BIT(MEMCALL_FDATASYNC),
+                                .after = MEMOP_BIT(MEMOP_TRUNCATE)};
+    outcome_put(disk, fd, "X", 0);
+    outcome_datasync(disk, fd);
+    ck_assert_int_eq(disk->io.ops->truncate(&disk->io, fd, 1), 0);
+    outcome_datasync(disk, fd);
+    ck_assert_uint_eq(disk->lies, 1);
+    CHECK_OUTCOMES(disk, "f=Xb", "f=X.", "f=X");
+}
+END_TEST
+
+START_TEST(sync_put_off_is_done_after_the_write_it_waits_for)
+{
+    int fd;
+    struct memdisk *disk = outcome_disk("a", &fd);
+
+    disk->lie = (struct memlie){.calls = MEMCALL_BIT(MEMCALL_FDATASYNC), .until = "f"};
+    outcome_put(disk, fd, "X", 0);
+    outcome_datasync(disk, fd);
+    ck_assert_uint_eq(disk->trace->count, 1);
+    outcome_put(disk, fd, "Y", 0);
+    CHECK_OUTCOMES(disk, "f=Y");
 }
 END_TEST
 
@@ -201,7 +231,9 @@ int main(void)
     tcase_add_test(tc, unlink_and_link_are_kept_or_lost);
     tcase_add_test(tc, directory_renamed_twice_has_one_name);
     tcase_add_test(tc, rename_between_directories_is_settled_by_either);
-    tcase_add_test(tc, ignored_sync_promises_nothing);
+    tcase_add_test(tc, sync_left_out_promises_nothing);
+    tcase_add_test(tc, sync_left_out_after_some_change_only);
+    tcase_add_test(tc, sync_put_off_is_done_after_the_write_it_waits_for);
     tcase_add_test(tc, kill_keeps_what_was_done_and_what_is_pending);
     tcase_add_test(tc, powercut_walks_to_what_the_process_sees);
     return suite_run(suite);

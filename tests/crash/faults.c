@@ -1,0 +1,29 @@
+/* tests/crash/faults: the deliberate faults. See faults.h. */
+#include "tests/crash/faults.h"
+
+#define FDATASYNC MEMCALL_BIT(MEMCALL_FDATASYNC)
+#define SYNC_DIR  MEMCALL_BIT(MEMCALL_SYNC_DIR)
+#define SYNCFS    MEMCALL_BIT(MEMCALL_SYNCFS)
+
+/* A fault of the disk: .calls, .path and what else struct memlie has. */
+#define LIE(...)               \
+    {                          \
+        .lie = { __VA_ARGS__ } \
+    }
+
+const struct fault faults[] = {
+    {"no_sync_of_partition_directories", "segments_rolled_by_size", LIE(SYNC_DIR, "*/[0-9]*")},
+    {"no_sync_of_the_store_directory", "topics_made_and_removed", LIE(SYNC_DIR, "")},
+    {"no_fdatasync_of_the_journal", "one_set_waited_for", LIE(FDATASYNC, "*journal*")},
+    {"no_fdatasync_of_indexes", "journal_files_take_turns", LIE(FDATASYNC, "*.idx*")},
+    {"no_fdatasync_of_indexes_cut", "set_cut_back", LIE(FDATASYNC, "*.idx*")},
+    {"no_fdatasync_of_logs", "flushed_direct_beside_the_journal", LIE(FDATASYNC, "*.log*")},
+    {"no_fdatasync_of_meta", "segments_rolled_by_age", LIE(FDATASYNC, "*.meta*")},
+    {"no_syncfs", "many_partitions_flushed_by_syncfs", LIE(SYNCFS)},
+    {"no_syncfs_after_a_kill", "segments_rolled_by_age", LIE(SYNCFS)},
+    {"no_fdatasync_after_a_kill", "killed_and_started", LIE(FDATASYNC, "*.log")},
+    {"no_fdatasync_of_settings", "settings_changed", LIE(FDATASYNC, "*config*")},
+    {"no_sync_of_a_new_topics_directory", "topics_made_and_removed", LIE(SYNC_DIR, ".new.*")},
+    {"no_sync_of_the_unlink_of_clean", "stopped_cleanly_and_started", LIE(SYNC_DIR, "")},
+};
+const size_t fault_count = sizeof faults / sizeof *faults;
