@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fileio.h"
+#include "base/overlay.h"
 #include "tests/support/listing.h"
 #include "tests/support/memdisk.h"
 #include "tests/support/suite.h"
@@ -382,6 +383,20 @@ START_TEST(memdisk_answers_as_the_table_says)
 }
 END_TEST
 
+/* Not directories, which it does not rename. */
+START_TEST(overlay_answers_as_the_table_says)
+{
+    struct memdisk *disk = memdisk_new();
+    struct fileio *io = overlay_new(&disk->io);
+
+    if (strcmp(scripts[_i].name, "rename_of_directories") != 0)
+        script_run(&scripts[_i], io, "overlaid");
+    fileio_release(io);
+    ck_assert_uint_eq(disk->tree.count, 1); /* the root */
+    memdisk_free(disk);
+}
+END_TEST
+
 static struct fileio *real_disk(char dir[TEMPORARY_MAX])
 {
     struct fileio *io;
@@ -528,6 +543,7 @@ int main(void)
 
     suite_add_tcase(suite, tc);
     tcase_add_loop_test(tc, memdisk_answers_as_the_table_says, 0, count);
+    tcase_add_loop_test(tc, overlay_answers_as_the_table_says, 0, count);
     tcase_add_loop_test(tc, real_disk_answers_as_the_table_says, 0, count);
     tcase_add_test(tc, write_all_goes_on_after_a_short_count);
     tcase_add_test(tc, write_all_says_how_far_it_came_when_the_disk_is_full);
