@@ -86,12 +86,28 @@ static int read_entry(struct reading *r, struct pass_at *at, bool *begins)
     return rc;
 }
 
+/* Without a .meta no set has a producer, unless the last entry says that there
+ * was one. */
+static int read_no_meta(struct reading *r, uint64_t count)
+{
+    struct idx_entry last = {0};
+    int rc = count > 0 ? pass_entry(&r->pass, count - 1, &last) : 0;
+
+    if (rc == 0 && last.meta_end > 0) {
+        producers_clear(r->all);
+        r->damaged = count;
+    }
+    return rc;
+}
+
 static int read_sets(struct reading *r, uint64_t count)
 {
     struct pass_at at = {0};
     bool begins = true;
     int rc = 0;
 
+    if (r->pass.meta.fd < 0)
+        return read_no_meta(r, count);
     while (rc == 0 && at.entry < count) {
         rc = read_entry(r, &at, &begins);
         if (rc == 1) {
@@ -115,8 +131,6 @@ static int note_sets(struct partition *part, struct segment *seg, bool newest,
         producers_clear(all);
         return 0;
     }
-    if (seg->fd[SUFFIX_META] < 0)
-        return 0; /* no set of it has a producer */
     rc = pass_open(&r.pass, part->store->io, seg->fd[SUFFIX_LOG], seg->fd[SUFFIX_IDX],
                    seg->fd[SUFFIX_META], seg->base);
     if (rc == 0)
