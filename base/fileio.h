@@ -41,6 +41,7 @@ struct fileio_stat {
     enum fileio_kind kind;
     uint64_t size_bytes;
     uint64_t disk_bytes; /* allocated */
+    uint64_t inode;      /* equal: names of one file */
 };
 
 /* Called once per name, without "." and "..", in no order. Stops on non-zero. */

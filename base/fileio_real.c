@@ -72,7 +72,8 @@ static int real_open(struct fileio *io, const char *path, int flags)
         how |= O_EXCL;
     if (flags & FILEIO_DIRECTORY)
         how |= O_DIRECTORY;
-    return real_resolve(io, path, how, flags & FILEIO_CREATE ? 0600 : 0);
+    /* A pipe planted in a store is opened at once, and cannot be read. */
+    return real_resolve(io, path, how | O_NONBLOCK, flags & FILEIO_CREATE ? 0600 : 0);
 }
 
 static int real_close(struct fileio *io, int fd)
@@ -101,6 +102,7 @@ static int stat_in(int dir, const char *name, struct fileio_stat *out)
     out->kind = S_ISREG(st.st_mode) ? FILEIO_FILE : S_ISDIR(st.st_mode) ? FILEIO_DIR : FILEIO_OTHER;
     out->size_bytes = (uint64_t)st.st_size;
     out->disk_bytes = (uint64_t)st.st_blocks * 512;
+    out->inode = st.st_ino;
     return 0;
 }
 

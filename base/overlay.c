@@ -71,9 +71,31 @@ static int overlay_stat(struct fileio *io, const char *path, struct fileio_stat 
     if (e && e->file) {
         st->kind = e->file->dir ? FILEIO_DIR : FILEIO_FILE;
         st->size_bytes = st->disk_bytes = e->file->size;
+        st->inode = (uintptr_t)e->file;
         return 0;
     }
     return e || rc ? -ENOENT : o->below->ops->stat(o->below, path, st);
+}
+
+static int overlay_stat_names(struct fileio *io, const char *dir, const char *const *names, int n,
+                              struct fileio_stat *st)
+{
+    struct fileio_stat self = {.kind = FILEIO_DIR};
+    char path[OVERLAY_PATH_MAX];
+    int rc = *dir ? overlay_stat(io, dir, &self) : 0;
+
+    if (rc == 0 && self.kind != FILEIO_DIR)
+        rc = -ENOTDIR;
+    for (int i = 0; rc == 0 && i < n; i++) {
+        st[i] = (struct fileio_stat){.kind = FILEIO_NONE};
+        if (snprintf(path, sizeof path, "%s%s%s", dir, *dir ? "/" : "", names[i]) >=
+            (int)sizeof path)
+            return -ENAMETOOLONG;
+        rc = overlay_stat(io, path, &st[i]);
+        if (rc == -ENOENT)
+            rc = 0;
+    }
+    return rc;
 }
 
 static int need_parent(struct fileio *io, const char *path)
@@ -536,6 +558,7 @@ static const struct fileio_ops overlay_ops = {
     .close = overlay_close,
     .size = overlay_size,
     .stat = overlay_stat,
+    .stat_names = overlay_stat_names,
     .pwritev = overlay_pwritev,
     .pread = overlay_pread,
     .fdatasync = overlay_fdatasync,

@@ -336,6 +336,7 @@ static void help_heading(struct help *h, const char *text)
 static const char usage[] =
     "usage: topicfs --store DIR [OPTION...] MOUNTPOINT\n"
     "       topicfs STORE MOUNTPOINT [-o OPTION[,OPTION...]]   (mount -t fuse.topicfs)\n"
+    "       topicfs check [OPTION...] STORE   (verifies a store; topicfs check --help)\n"
     "\n"
     "A log broker whose interface is a directory tree: mkdir MOUNTPOINT/t makes a topic,\n"
     "echo hello >> MOUNTPOINT/t/publish publishes, cat MOUNTPOINT/t/0/0- reads.\n"

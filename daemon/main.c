@@ -20,6 +20,7 @@
 
 #include "base/diag.h"
 #include "base/fileio.h"
+#include "daemon/check.h"
 #include "daemon/cmdline.h"
 #include "daemon/config.h"
 #include "daemon/log.h"
@@ -270,6 +271,8 @@ int main(int argc, char **argv)
     struct err err = {0};
     int status = EXIT_USAGE;
 
+    if (argc > 1 && strcmp(argv[1], "check") == 0)
+        return check_command(argc - 2, argv + 2);
     if (cmdline_read(&p.conf, argc, argv, &err) < 0) {
         diag_say("%s", err.text);
     } else if (p.conf.task == CONFIG_HELP) {

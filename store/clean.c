@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
-#include "base/diag.h"
+#include "store/findings.h"
 #include "store/inside.h"
 #include "store/recover.h"
 
@@ -130,13 +130,13 @@ bool clean_read(struct store *store)
     if (rc == -ENOENT)
         return false;
     if (rc < 0) {
-        diag_say("%s: .clean: %s; recovering", store->name, err_sentence(rc));
+        found_say(store, FOUND_CLEAN_MISTAKEN, ".clean: %s; recovering", err_sentence(rc));
         return false;
     }
     ok = crc_holds(text, len) && believe(store, text, len - CRC_LINE_BYTES);
     if (!ok) {
         disbelieve(store);
-        diag_say("%s: .clean does not agree with the store; recovering", store->name);
+        found_say(store, FOUND_CLEAN_MISTAKEN, ".clean does not agree with the store; recovering");
     }
     free(text);
     return ok;

@@ -11,7 +11,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/crc32c.h"
-#include "base/diag.h"
+#include "store/findings.h"
 #include "store/inside.h"
 
 #define GROW_BYTES     ((uint64_t)1 << 20)
@@ -93,13 +93,14 @@ int journal_open(struct journal *j, struct store *store, struct err *err)
         rc = file_open(j, i);
         if (rc == -ENOENT || rc == ERR_TORN) {
             if (rc == ERR_TORN)
-                diag_say("%s: %s: no valid header; made anew", store->name, names[i]);
+                found_say(store, FOUND_JOURNAL_HEADER, "%s: no valid header; made anew", names[i]);
             rc = file_make(j, i);
             if (rc == 0)
                 rc = file_open(j, i);
         }
         if (rc == -ENOSPC || rc == -EDQUOT) {
-            diag_say("%s: %s: no room for it; flushing without the journal", store->name, names[i]);
+            found_say(store, FOUND_NO_ROOM, "%s: no room for it; flushing without the journal",
+                      names[i]);
             j->dead = true;
         } else if (rc < 0) {
             return err_set(err, rc, "%s: %s", names[i], err_sentence(rc));

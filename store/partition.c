@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/diag.h"
+#include "store/findings.h"
 #include "store/inside.h"
 #include "store/recover.h"
 
@@ -97,7 +97,8 @@ int partition_fail(struct partition *part, int code, const char *fmt, ...)
     }
     pthread_mutex_unlock(&part->lock);
     if (first)
-        diag_say("%s/%" PRIu32 ": read-only from now on: %s", part->topic->name, part->index, why);
+        found_say(part->store, FOUND_READ_ONLY, "%s/%" PRIu32 ": read-only from now on: %s",
+                  part->topic->name, part->index, why);
     flusher_fail_waiters(part, -EIO);
     (void)code;
     return ERR_FAILED;
@@ -126,19 +127,26 @@ int partition_add_segment(struct partition *part, struct segment *seg)
 
 int partition_add_damage(struct partition *part, uint64_t offset, uint64_t end, uint64_t messages)
 {
-    struct damage *last = part->damage_count > 0 ? &part->damages[part->damage_count - 1] : NULL;
     struct damage *damages;
+    size_t at = part->damage_count;
 
-    if (last && last->end == offset) {
-        last->end = end;
-        last->messages += messages;
+    while (at > 0 && part->damages[at - 1].offset > offset)
+        at--;
+    damages = at > 0 ? &part->damages[at - 1] : NULL;
+    if (damages && damages->end >= end)
+        return 0; /* known */
+    if (damages && damages->end == offset) {
+        damages->end = end;
+        damages->messages += messages;
         return 0;
     }
     damages = realloc(part->damages, (part->damage_count + 1) * sizeof *damages);
     if (!damages)
         return -ENOMEM;
     part->damages = damages;
-    damages[part->damage_count++] = (struct damage){offset, end, messages};
+    memmove(damages + at + 1, damages + at, (part->damage_count - at) * sizeof *damages);
+    damages[at] = (struct damage){offset, end, messages};
+    part->damage_count++;
     return 0;
 }
 

@@ -38,7 +38,8 @@ struct partition;
 struct producers;
 
 #define PRODUCER_SETS       5u
-#define PRODUCERS_MAX       4096u /* of a partition: less than 1 MiB */
+#define PRODUCERS_MAX       4096u              /* of a partition: less than 1 MiB */
+#define PROD_MAX            ((size_t)16 << 20) /* bytes of a .prod: far above what those need */
 #define PRODUCER_EXPIRES_MS ((uint64_t)7 * 24 * 3600 * 1000)
 
 /* One set of a producer. */

@@ -21,8 +21,7 @@
 #include "store/inside.h"
 #include "store/pass.h"
 
-#define PROD_MAX   ((size_t)16 << 20) /* far above what PRODUCERS_MAX needs */
-#define PREFIX_MAX 23u                /* of a record: flags, create time, producer */
+#define PREFIX_MAX 23u /* of a record: flags, create time, producer */
 
 /* Going over the sets of one segment. */
 struct reading {

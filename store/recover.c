@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/diag.h"
+#include "store/findings.h"
 #include "store/inside.h"
 
 /* Calls fn for every partition; stops at the first failure. */
@@ -235,8 +235,9 @@ int recover_store(struct store *store, struct err *err)
         int linked = relink(store->by_number[i]);
 
         if (linked < 0)
-            diag_say("%s/sealed: %s: it will be made again at the next start",
-                     store->by_number[i]->name, err_sentence(linked));
+            found_say(store, FOUND_SEALED_MISSING,
+                      "%s/sealed: %s: it will be made again at the next start",
+                      store->by_number[i]->name, err_sentence(linked));
     }
     return rc;
 }

@@ -73,6 +73,10 @@ int recover_store(struct store *store, struct err *err) MUST_CHECK;
  * held. ERR_DAMAGED: somebody changed them since. */
 int recover_load_clean(struct partition *part, struct err *err) MUST_CHECK;
 
+/* Reads the journals of a store that was stopped cleanly, of which nothing is
+ * needed, and says what does not read back. */
+int replay_look(struct store *store, struct err *err) MUST_CHECK;
+
 /* The highest sequence in the journals, without replaying them. */
 int replay_last_sequence(struct store *store, uint64_t *sequence) MUST_CHECK;
 /* Replays; raises part->vouched. *keep: a part could not be written for want of

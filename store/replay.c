@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/diag.h"
+#include "store/findings.h"
 #include "store/inside.h"
 #include "store/recover.h"
 
@@ -37,6 +37,7 @@ struct replay {
     uint8_t *window; /* what was read of a journal file last: one read for many records */
     int window_file;
     uint64_t window_pos, window_len;
+    enum finding broken; /* what a record that does not read back is */
     bool damaged;
     bool no_room;
     uint64_t missing_bytes; /* that there was no room for */
@@ -148,9 +149,10 @@ static int turn_begin(struct replay *rp, int file, uint64_t *pos, struct journal
         if (rc == 0)
             continue;
         if (rc == 1)
-            diag_say("%s: .journal.%d: its first record does not read back: torn, or damaged; "
-                     "going on at record %" PRIu64,
-                     rp->store->name, file, r->sequence);
+            found_say(rp->store, FOUND_JOURNAL_FIRST,
+                      ".journal.%d: its first record does not read back: torn, or damaged; "
+                      "going on at record %" PRIu64,
+                      file, r->sequence);
         return rc;
     }
     return 0;
@@ -174,9 +176,10 @@ static int turn_read(struct replay *rp, int file)
 
             rc = find_later(rp, file, &at, salt, sequence, &r);
             if (rc == 1) {
-                diag_say("%s: .journal.%d: damaged: records %" PRIu64 " to %" PRIu64
-                         " do not read back",
-                         rp->store->name, file, sequence + 1, r.sequence - 1);
+                found_say(rp->store, rp->broken,
+                          ".journal.%d: damaged: records %" PRIu64 " to %" PRIu64
+                          " do not read back",
+                          file, sequence + 1, r.sequence - 1);
                 rp->damaged = next = true;
                 pos = at;
             }
@@ -293,8 +296,9 @@ static int apply_part(struct replay *rp, const struct journal_part *p, const uin
  * up to there is used: refusing the store would help nobody. */
 static int malformed(struct replay *rp, const struct place *at)
 {
-    diag_say("%s: .journal.%d: damaged: the parts of record %" PRIu64 " are longer than it is",
-             rp->store->name, at->file, at->r.sequence);
+    found_say(rp->store, FOUND_JOURNAL_RECORDS,
+              ".journal.%d: damaged: the parts of record %" PRIu64 " are longer than it is",
+              at->file, at->r.sequence);
     rp->damaged = true;
     return 0;
 }
@@ -359,8 +363,9 @@ static void check_gaps(struct replay *rp, uint64_t from)
         if (sequence < from)
             continue;
         if (want != 0 && sequence != want) {
-            diag_say("%s: the journal is damaged: records %" PRIu64 " to %" PRIu64 " are missing",
-                     rp->store->name, want, sequence - 1);
+            found_say(rp->store, rp->broken,
+                      "the journal is damaged: records %" PRIu64 " to %" PRIu64 " are missing",
+                      want, sequence - 1);
             rp->damaged = true;
         }
         want = sequence + 1;
@@ -369,7 +374,7 @@ static void check_gaps(struct replay *rp, uint64_t from)
 
 int replay_journals(struct store *store, uint64_t *sequence, bool *keep, struct err *err)
 {
-    struct replay rp = {.store = store};
+    struct replay rp = {.store = store, .broken = FOUND_JOURNAL_RECORDS};
     uint64_t from;
     int rc = read_both(&rp, &from, sequence);
 
@@ -381,14 +386,28 @@ int replay_journals(struct store *store, uint64_t *sequence, bool *keep, struct 
     if (rc < 0)
         err_set(err, rc, "reading the journal: %s", err_sentence(rc));
     if (rp.no_room)
-        diag_say("%s: no room to replay the journal: free %" PRIu64 " bytes and start again; until "
-                 "then the partitions named above are read-only",
-                 store->name, rp.missing_bytes);
+        found_say(store, FOUND_NO_ROOM,
+                  "no room to replay the journal: free %" PRIu64 " bytes and start again; until "
+                  "then the partitions named above are read-only",
+                  rp.missing_bytes);
     *keep = rp.no_room;
     store->journal.damaged = rp.damaged;
     atomic_store(&store->parts_replayed, rp.parts);
     replay_free(&rp);
     return rc;
+}
+
+int replay_look(struct store *store, struct err *err)
+{
+    struct replay rp = {.store = store, .broken = FOUND_JOURNAL_OLD};
+    uint64_t from;
+    uint64_t last;
+    int rc = read_both(&rp, &from, &last);
+
+    if (rc == 0)
+        check_gaps(&rp, from);
+    replay_free(&rp);
+    return rc < 0 ? err_set(err, rc, "reading the journal: %s", err_sentence(rc)) : 0;
 }
 
 int replay_last_sequence(struct store *store, uint64_t *sequence)

@@ -13,7 +13,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "base/diag.h"
+#include "store/findings.h"
 #include "store/inside.h"
 #include "store/recover.h"
 
@@ -184,6 +184,8 @@ static int format_parse(struct store *store, const char *text, struct err *err)
         !incarnation_parse(store, incarnation) || strcmp(registry, "local") != 0 ||
         store->topics_reserved < FIRST_TOPIC)
         return err_set(err, ERR_DAMAGED, ".format: cannot be read");
+    if (store->options.any_broker)
+        store->options.broker = broker;
     if (broker != store->options.broker)
         return err_set(err, -EINVAL,
                        ".format: the store of broker %" PRIu32 ", not %" PRIu32
@@ -377,7 +379,7 @@ static int load_name(void *arg, const char *name, enum fileio_kind kind)
     snprintf(path, sizeof path, "%s/0", name);
     if (l->store->io->ops->stat(l->store->io, path, &st) != -ENOENT)
         return rc;
-    diag_say("%s: %s: not a topic; left alone", l->store->name, name);
+    found_say(l->store, FOUND_FOREIGN, "%s: not a topic; left alone", name);
     return 0;
 }
 

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/diag.h"
+#include "store/findings.h"
 #include "store/inside.h"
 #include "store/recover.h"
 
@@ -433,9 +433,10 @@ static uint64_t end_before_gap(const struct found_segment *s, uint64_t next_base
 static int joint_is_damaged(struct partition *part, const struct found_segment *s, uint64_t end,
                             uint64_t good, uint64_t entries, uint64_t messages)
 {
-    diag_say("%s/%" PRIu32 "/%020" PRIu64 ": damaged: of %" PRIu64 " bytes, %" PRIu64
-             " with %" PRIu64 " messages are there",
-             part->topic->name, part->index, s->base, end - s->base, good, entries);
+    found_say(part->store, FOUND_SHORT_SEGMENT,
+              "%s/%" PRIu32 "/%020" PRIu64 ": damaged: of %" PRIu64 " bytes, %" PRIu64
+              " with %" PRIu64 " messages are there",
+              part->topic->name, part->index, s->base, end - s->base, good, entries);
     return partition_add_damage(part, s->base + good, end, messages);
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "store/findings.h"
 #include "store/inside.h"
 #include "store/recover.h"
 #include "store/root.h"
@@ -302,9 +303,9 @@ static int open_files(struct store *store, struct err *err)
     if (rc < 0 && rc != -ENOSPC && rc != -EDQUOT)
         return err_set(err, rc, ".reserve: %s", err_sentence(rc));
     if (rc < 0)
-        diag_say("%s: no room for .reserve: a crash now may need room freed before all can be "
-                 "written again",
-                 store->name);
+        found_say(
+            store, FOUND_NO_ROOM,
+            "no room for .reserve: a crash now may need room freed before all can be written again");
     return 0;
 }
 

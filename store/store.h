@@ -30,6 +30,7 @@
 #include "store/set.h"
 #include "store/topicconf.h"
 
+struct finder;
 struct store;
 struct topic;
 
@@ -42,11 +43,13 @@ struct store_options {
     void *clock_arg;
     bool threads;
     uint32_t broker;                   /* this broker's id; 0 = 1 */
+    bool any_broker;                   /* the store may be any broker's */
     uint64_t journal_bytes;            /* both files together; 0 = 128 MiB */
     uint64_t journal_part_bytes;       /* above this a partition goes direct; 0 = 256 KiB */
     struct topic_config topic_default; /* for new topics; all zero = topic_config_default */
     uint64_t random_seed;              /* tests: UUIDs and salts from it; 0 = getrandom */
     const char *boot_id;               /* tests; NULL = the kernel's */
+    const struct finder *finder;       /* findings.h; NULL: findings go to the log */
 };
 
 /*

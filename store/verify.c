@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/diag.h"
+#include "store/findings.h"
 #include "store/inside.h"
 #include "store/pass.h"
 #include "store/recover.h"
@@ -31,8 +31,9 @@ static int note_damage(struct verify *v, const struct pass_at *from)
     uint64_t end = v->seg->base + v->pass.at.log;
     uint64_t messages = v->pass.at.entry - from->entry;
 
-    diag_say("%s/%" PRIu32 ": damaged: %" PRIu64 " messages from %" PRIu64 " to %" PRIu64,
-             v->part->topic->name, v->part->index, messages, begin, end);
+    found_say(v->part->store, FOUND_MESSAGES,
+              "%s/%" PRIu32 ": damaged: %" PRIu64 " messages from %" PRIu64 " to %" PRIu64,
+              v->part->topic->name, v->part->index, messages, begin, end);
     return partition_add_damage(v->part, begin, end, messages);
 }
 
@@ -112,11 +113,12 @@ static int cut_tail(struct verify *v)
     if (v->pass.log.size == kept->log && v->pass.meta.size == kept->meta &&
         idx_bytes == IDX_HEADER_BYTES + kept->entry * IDX_ENTRY_BYTES)
         return 0;
-    diag_say("%s/%" PRIu32 ": cut a torn tail at %" PRIu64 ": %" PRIu64 " bytes, %" PRIu64
-             " messages that were never acknowledged",
-             v->part->topic->name, v->part->index, v->seg->base + kept->log,
-             v->pass.log.size > kept->log ? v->pass.log.size - kept->log : 0,
-             v->pass.count - kept->entry);
+    found_say(v->part->store, FOUND_TORN_TAIL,
+              "%s/%" PRIu32 ": cut a torn tail at %" PRIu64 ": %" PRIu64 " bytes, %" PRIu64
+              " messages that were never acknowledged",
+              v->part->topic->name, v->part->index, v->seg->base + kept->log,
+              v->pass.log.size > kept->log ? v->pass.log.size - kept->log : 0,
+              v->pass.count - kept->entry);
     atomic_fetch_add(&v->part->store->messages_cut, v->pass.count - kept->entry);
     return segment_cut(v->seg, kept->log, kept->entry, kept->meta);
 }

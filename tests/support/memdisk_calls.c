@@ -160,6 +160,7 @@ static int mem_stat(struct fileio *io, const char *path, struct fileio_stat *st)
         st->kind = n->is_dir ? FILEIO_DIR : FILEIO_FILE;
         st->size_bytes = n->size;
         st->disk_bytes = (n->size + MEM_BLOCK - 1) / MEM_BLOCK * MEM_BLOCK;
+        st->inode = ino;
     }
     return memdisk_leave(io, rc < 0 ? rc : 0);
 }

@@ -1,0 +1,146 @@
+/*
+ * store/check: one segment: every message against its checksum. See checking.h.
+ *
+ * What the start has found damaged already is not reported again.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "store/checking.h"
+#include "store/pass.h"
+#include "store/producers.h"
+
+#define STEP_BYTES ((uint64_t)16 << 20) /* between two reports of progress */
+
+struct checked {
+    struct check *c;
+    struct partition *part;
+    struct segment *seg;
+    struct pass pass;
+    bool newest;
+    uint64_t end; /* position: where it ends */
+};
+
+/* Is all of [offset, end) known to be damaged? */
+static bool known(const struct partition *part, uint64_t offset, uint64_t end)
+{
+    for (size_t i = 0; i < part->damage_count; i++)
+        if (part->damages[i].offset <= offset && part->damages[i].end >= end)
+            return true;
+    return false;
+}
+
+static int report_run(struct checked *s, const struct pass_at *from, const struct pass_at *to)
+{
+    uint64_t offset = s->seg->base + from->log;
+    uint64_t end = s->seg->base + to->log;
+    uint64_t messages = to->entry - from->entry;
+
+    if (known(s->part, offset, end))
+        return 0;
+    check_found(s->c, FOUND_MESSAGES,
+                "%s/%" PRIu32 "/%020" PRIu64 ".log: damaged: %" PRIu64 " messages, number %" PRIu64
+                " and on, from %" PRIu64 " to %" PRIu64,
+                s->part->topic->name, s->part->index, s->seg->base, messages,
+                s->seg->base_number + from->entry, offset, end);
+    return partition_add_damage(s->part, offset, end, messages);
+}
+
+static void report_progress(struct check *c)
+{
+    if (c->options->progress)
+        c->options->progress(c->options->progress_arg, c->done, c->total);
+}
+
+/* One step of the pass: on to the next report of progress, or over damage. 1:
+ * there is more. */
+static int step(struct checked *s)
+{
+    struct pass_at before = s->pass.at;
+    struct pass_at end = {.entry = s->pass.count, .log = (uint32_t)s->end};
+    struct check *c = s->c;
+    uint64_t limit = before.log + STEP_BYTES < s->end ? before.log + STEP_BYTES : s->end;
+    int rc = pass_run(&s->pass, limit);
+
+    if (rc < 0)
+        return rc;
+    c->result->messages += s->pass.at.entry - before.entry;
+    c->result->bytes += s->pass.at.log - before.log;
+    c->done += s->pass.at.log - before.log + (s->pass.at.meta - before.meta);
+    report_progress(c);
+    if (s->pass.at.log >= s->end)
+        return 0;
+    if (rc == 0 && s->pass.at.entry < s->pass.count)
+        return 1;
+    before = s->pass.at;
+    if (rc == 1)
+        rc = pass_skip(&s->pass, &before);
+    if (rc < 0)
+        return rc;
+    if (rc == 0) { /* nothing verifies any more */
+        rc = report_run(s, &before, &end);
+        return rc < 0 ? rc : 0;
+    }
+    rc = report_run(s, &before, &s->pass.at);
+    return rc < 0 ? rc : 1;
+}
+
+static int verify(struct checked *s)
+{
+    int rc = pass_open(&s->pass, s->c->store->io, s->seg->fd[SUFFIX_LOG], s->seg->fd[SUFFIX_IDX],
+                       s->seg->fd[SUFFIX_META], s->seg->base);
+
+    if (s->newest && s->pass.count > s->part->appended.number - s->seg->base_number)
+        s->pass.count = s->part->appended.number - s->seg->base_number;
+    if (rc == 0)
+        do
+            rc = step(s);
+        while (rc > 0);
+    if (rc == 0 && s->pass.at.log == s->end && s->pass.meta.size > s->pass.at.meta)
+        check_found(s->c, FOUND_EXTRA_BYTES,
+                    "%s/%" PRIu32 "/%020" PRIu64 ".meta: %" PRIu64 " bytes behind the last message",
+                    s->part->topic->name, s->part->index, s->seg->base,
+                    s->pass.meta.size - s->pass.at.meta);
+    pass_close(&s->pass);
+    return rc;
+}
+
+/* The segment's .prod, where it has one. */
+static void check_producers(struct checked *s)
+{
+    struct producers *all = producers_new();
+    char path[STORE_PATH_MAX];
+    char *data;
+    size_t len;
+    int rc;
+
+    path_of_segment(path, s->part->topic->name, s->part->index, s->seg->base, SUFFIX_PROD);
+    rc = fileio_read_file(s->c->store->io, path, PROD_MAX, &data, &len);
+    if (rc == 0) {
+        rc = all ? producers_decode(all, data, len, s->seg->base, s->seg->base_number) : 0;
+        free(data);
+    }
+    if (rc < 0 && rc != -ENOENT)
+        check_found(s->c, FOUND_PRODUCERS, "%s: %s", path,
+                    err_sentence(rc == ERR_TORN ? ERR_DAMAGED : rc));
+    producers_free(all);
+}
+
+int check_segment(struct check *c, struct partition *part, size_t i, struct err *err)
+{
+    struct segment *seg = part->segments[i];
+    struct checked s = {.c = c, .part = part, .seg = seg, .newest = i + 1 == part->segment_count};
+    const struct segment *next = s.newest ? NULL : part->segments[i + 1];
+    int rc;
+
+    s.end = (next ? next->base - next->gap_bytes : part->appended.offset) - seg->base;
+    if (segment_use(seg, err) < 0)
+        return 0; /* what keeps it from being opened was found at the start */
+    check_producers(&s);
+    rc = seg->no_index || s.end == 0 ? 0 : verify(&s);
+    segment_unuse(seg);
+    return rc < 0 ? err_set(err, rc, "%s/%" PRIu32 "/%020" PRIu64 ": %s", part->topic->name,
+                            part->index, seg->base, err_sentence(rc))
+                  : 0;
+}

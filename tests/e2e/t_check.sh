@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# topicfs check: what it says of a real store, of one that was killed, of damaged files, while a
+# daemon runs; its exit status; and that it changes nothing.
+. "$(dirname "$0")/lib.sh"
+
+SEGMENT=00000000000000000000
+
+# A store with two topics that was stopped cleanly.
+left_cleanly()
+{
+    daemon_start || return
+    mkdir "$MNT/t" "$MNT/u"
+    publish t a bb ccc && publish u one && publish t dddd
+    daemon_stop
+}
+
+# flip FILE AT: another byte stands there.
+flip()
+{
+    local byte
+    byte=$(od -An -tu1 -j"$2" -N1 "$STORE/$1")
+    # shellcheck disable=SC2059 # the byte itself
+    printf "\\x$(printf %x $((byte ^ 64)))" |
+        dd of="$STORE/$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+# The store's names, sizes and bytes.
+fingerprint()
+{
+    (cd "$STORE" && find . -type f ! -name .lock -exec sha256sum {} + | sort -k 2; find . | sort)
+}
+
+# check STATUS [OPTION...]: runs it; its report is in REPORT.
+check()
+{
+    local want=$1 rc
+    shift
+    REPORT=$(within 60 "$TOPICFS_BIN" check "$@" "$STORE" 2>"$DIR/check.err")
+    rc=$?
+    is "$rc" "$want" "exit status $want" || printf '%s\n' "$REPORT" "$(<"$DIR/check.err")"
+}
+
+case_a_clean_store_is_clean()
+{
+    left_cleanly || return
+    check 0
+    is "$REPORT" "$STORE: 2 topics, 2 partitions, 2 segments; 5 messages of 18 bytes verified, \
+0 damaged: nothing is wrong" "the report is one line"
+    is "$(<"$DIR/check.err")" "" "nothing is said where no terminal is"
+}
+
+case_a_killed_store_is_judged_as_after_its_recovery()
+{
+    local before
+    daemon_start || return
+    mkdir "$MNT/t" && publish t a bb ccc
+    daemon_kill && detach
+    : >"$STORE/t/0/$SEGMENT.log" # as a power cut may: the journal has the bytes
+    before=$(fingerprint)
+    check 1
+    like "$REPORT" "not stopped cleanly" "says so"
+    like "$REPORT" "3 messages of 9 bytes verified, 0 damaged" "counts what stands in the journal"
+    is "$(fingerprint)" "$before" "changed nothing"
+    daemon_start || return
+    is "$(cat "$MNT/t/0/0-")" $'a\nbb\nccc' "a start finds the same"
+}
+
+case_a_torn_tail_is_no_damage()
+{
+    daemon_start || return
+    mkdir "$MNT/t" && publish t a bb ccc
+    daemon_kill && detach
+    printf 'half a li' >>"$STORE/t/0/$SEGMENT.log"
+    check 1
+    like "$REPORT" "t/0: cut a torn tail at 9: 9 bytes" "says where and how much"
+}
+
+case_a_changed_byte_is_damage()
+{
+    local before
+    left_cleanly || return
+    flip "t/0/$SEGMENT.log" 3
+    before=$(fingerprint)
+    check 3
+    like "$REPORT" "t/0/$SEGMENT.log: damaged: 1 messages, number 1 and on, from 2 to 5: " \
+        "names the file, the message, the offsets"
+    like "$REPORT" "4 messages of 15 bytes verified, 1 damaged: damaged" "sums up"
+    is "$(fingerprint)" "$before" "changed nothing"
+}
+
+case_a_changed_index_is_damage()
+{
+    left_cleanly || return
+    flip "t/0/$SEGMENT.idx" $((4096 + 16 + 4))
+    check 3
+    like "$REPORT" "1 messages, number 1 and on, from 2 to 5" "names the message"
+}
+
+case_a_lost_index_is_damage()
+{
+    left_cleanly || return
+    rm "$STORE/t/0/$SEGMENT.idx"
+    check 3
+    like "$REPORT" "t/0.*$SEGMENT.log has no valid .idx" "names the file"
+}
+
+case_foreign_names_are_notes()
+{
+    left_cleanly || return
+    mkdir "$STORE/lost+found" "$STORE/t/7"
+    touch "$STORE/notes.txt" "$STORE/t/0/old" "$STORE/.x.tmp"
+    check 0
+    like "$REPORT" "notes.txt: not a name that topicfs gives" "a file in the root"
+    like "$REPORT" "t/7: not a name" "a directory that is no partition"
+    like "$REPORT" "t/0/old: not a name" "a file in a partition"
+    like "$REPORT" ".x.tmp: unfinished: left by a crash" "what the next start removes"
+    [[ $REPORT != *lost+found* ]]
+    is $? 0 "nothing of lost+found"
+}
+
+case_a_running_daemon_is_named()
+{
+    daemon_start || return
+    mkdir "$MNT/t" && publish t a
+    check 5
+    is "$REPORT" "" "no report"
+    like "$(<"$DIR/check.err")" "^topicfs: check: .*: locked by process $DAEMON_PID " "says by whom"
+    publish t b
+    is "$(cat "$MNT/t/0/0-")" $'a\nb' "which goes on"
+}
+
+case_what_is_no_store_is_not_checked()
+{
+    mkdir "$STORE"
+    check 6
+    like "$(<"$DIR/check.err")" "no .format: not a topicfs store" "says why"
+    is "$(ls -A "$STORE")" "" "and makes none"
+    rmdir "$STORE"
+    check 6
+    like "$(<"$DIR/check.err")" "No such file or directory" "a missing one"
+}
+
+case_a_newer_version_is_not_checked()
+{
+    left_cleanly || return
+    sed -i 's/^topicfs 1$/topicfs 2/' "$STORE/.format"
+    check 6
+    like "$(<"$DIR/check.err")" "version 2, and this topicfs knows 1" "says so"
+}
+
+case_progress_on_standard_error()
+{
+    left_cleanly || return
+    check 0 --progress
+    like "$(<"$DIR/check.err")" "0 of 0 MiB, [0-9]+ MiB/s, 0 s remaining" "bytes, rate, remaining"
+}
+
+case_wrong_words()
+{
+    local rc
+    fails_with "no store; usage: topicfs check" "$TOPICFS_BIN" check
+    fails_with "--nonsense: no such option" "$TOPICFS_BIN" check --nonsense "$STORE"
+    fails_with "b: one word too many" "$TOPICFS_BIN" check a b
+    "$TOPICFS_BIN" check 2>"$DIR/err"
+    rc=$?
+    is "$rc" 2 "exit status"
+    like "$("$TOPICFS_BIN" check --help)" "usage: topicfs check" "--help"
+}
+
+run_cases "$@"
