@@ -26,6 +26,8 @@ static const struct setting {
      "bytes", "the commit journal's two files together, at most"},
     {"journal.part.bytes", offsetof(struct config, journal_part_bytes), 262144, 1, 1048576, 10,
      "bytes", "a partition with more to flush is flushed by itself"},
+    {"retention.check.ms", offsetof(struct config, retention_check_ms), 60000, 1, 86400000, 10,
+     "milliseconds", "how often it is looked for segments that retention is to remove"},
     {"broker", offsetof(struct config, broker), 1, 1, INT32_MAX, 10, "a broker",
      "this broker's id"},
 };

@@ -32,6 +32,7 @@ struct config {
     uint64_t root_mode;
     uint64_t journal_bytes;
     uint64_t journal_part_bytes;
+    uint64_t retention_check_ms;
     uint64_t broker;
 };
 

@@ -103,6 +103,7 @@ static int start_store(struct program *p, struct err *err)
         .broker = (uint32_t)conf->broker,
         .journal_bytes = conf->journal_bytes,
         .journal_part_bytes = conf->journal_part_bytes,
+        .retention_check_ms = conf->retention_check_ms,
         .topic_default = conf->topic,
     };
     bool made = mkdir(conf->store, 0700) == 0;

@@ -2,8 +2,9 @@
  * store/clean: .clean, the word of a clean stop. See recover.h.
  *
  * A line per partition: topic number, partition, first offset, base of the
- * newest segment, sizes of its .log .idx .meta, end, number; last "crc32c "
- * and 8 hex digits over all before. It is believed as a whole: a partition
+ * newest segment, sizes of its .log .idx .meta, end, number, time of the last
+ * append in the oldest segment (0: not known, or none); last "crc32c " and 8
+ * hex digits over all before. It is believed as a whole: a partition
  * without a line is damage of .clean, and then nothing of it counts.
  */
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include "store/recover.h"
 
 #define CLEAN_MAX      ((size_t)1 << 30)
-#define FIELDS         9
+#define FIELDS         10
 #define CRC_LINE_BYTES 16u /* "crc32c XXXXXXXX\n" */
 
 static bool crc_holds(const char *text, size_t len)
@@ -81,7 +82,8 @@ static bool believe_line(struct store *store, const uint64_t field[FIELDS])
     part->clean = malloc(sizeof *part->clean);
     if (!part->clean)
         return false;
-    *part->clean = (struct clean_facts){field[2], field[3], {field[4], field[5], field[6]}};
+    *part->clean =
+        (struct clean_facts){field[2], field[3], {field[4], field[5], field[6]}, field[9]};
     partition_set_marks(part, &at);
     return sizes_match(part, part->clean);
 }
@@ -154,6 +156,9 @@ static void facts_of(struct partition *part, struct clean_facts *facts)
     seg = partition_newest(part);
     facts->first = part->segments[0]->base;
     facts->base = seg->base;
+    facts->oldest_ms = part->retention.oldest_ms;
+    if (facts->first == facts->base && part->appended.offset > seg->base)
+        facts->oldest_ms = part->appended.time_ms;
     facts->bytes[SUFFIX_LOG] = part->appended.offset - seg->base;
     facts->bytes[SUFFIX_META] = part->appended.meta_end;
     facts->bytes[SUFFIX_IDX] =
@@ -167,10 +172,10 @@ static int print_partition(struct partition *part, struct buf *text)
     facts_of(part, &f);
     return buf_printf(text,
                       "%" PRIu32 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
-                      " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+                      " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
                       part->topic->number, part->index, f.first, f.base, f.bytes[SUFFIX_LOG],
                       f.bytes[SUFFIX_IDX], f.bytes[SUFFIX_META], part->appended.offset,
-                      part->appended.number);
+                      part->appended.number, f.oldest_ms);
 }
 
 int clean_write(struct store *store, struct err *err)

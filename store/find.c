@@ -157,13 +157,27 @@ static uint64_t number_from(struct partition *part, uint64_t number, const struc
     return from;
 }
 
+/* One try: retention may remove the segments that are being looked at. */
+static int find_number(struct partition *part, uint64_t number, const struct mark *visible,
+                       uint64_t *offset)
+{
+    uint64_t from = number_from(part, number, visible);
+    struct gap gap;
+    bool damaged;
+    int rc = each_view(part, from, visible, number_in, number, offset, &damaged);
+
+    if (rc == 0) /* behind all messages, before the end: a gap, or some of them are lost */
+        rc = view_gap(part, from, visible, &gap) ? ERR_GONE : ERR_DAMAGED;
+    if (rc == ERR_GONE && damaged)
+        rc = ERR_DAMAGED;
+    return rc;
+}
+
 int partition_find_number(struct partition *part, uint64_t number, uint64_t *offset)
 {
     struct mark visible;
-    struct gap gap;
     struct err err;
-    uint64_t from;
-    bool damaged;
+    uint64_t first;
     int rc;
 
     view_mark(part, &visible);
@@ -176,12 +190,10 @@ int partition_find_number(struct partition *part, uint64_t number, uint64_t *off
     rc = partition_load(part, &err);
     if (rc < 0)
         return rc;
-    from = number_from(part, number, &visible);
-    rc = each_view(part, from, &visible, number_in, number, offset, &damaged);
-    if (rc == 0) /* behind all messages, before the end: a gap, or some of them are lost */
-        rc = view_gap(part, from, &visible, &gap) ? ERR_GONE : ERR_DAMAGED;
-    if (rc == ERR_GONE && damaged)
-        rc = ERR_DAMAGED;
+    do {
+        first = partition_first(part);
+        rc = find_number(part, number, &visible, offset);
+    } while (rc < 0 && partition_first(part) != first);
     return rc == 1 ? 0 : rc;
 }
 
@@ -224,16 +236,20 @@ int partition_find_time(struct partition *part, uint64_t time_ms, uint64_t *offs
     struct mark visible;
     struct err err;
     bool damaged;
+    uint64_t first;
     uint64_t from;
     int rc = partition_load(part, &err);
 
     if (rc < 0)
         return rc;
     view_mark(part, &visible);
-    from = time_from(part, time_ms);
-    if (from > visible.offset) /* rolled since the mark */
-        from = visible.offset;
-    rc = each_view(part, from, &visible, time_in, time_ms, offset, &damaged);
+    do { /* again where retention removed what was looked at */
+        first = partition_first(part);
+        from = time_from(part, time_ms);
+        if (from > visible.offset) /* rolled since the mark */
+            from = visible.offset;
+        rc = each_view(part, from, &visible, time_in, time_ms, offset, &damaged);
+    } while (rc < 0 && partition_first(part) != first);
     if (rc == 0)
         *offset = visible.offset;
     return rc < 0 ? rc : 0;

@@ -93,7 +93,7 @@ static void schedule(struct flusher *fl, struct partition *part)
     const struct topic_config *conf = topic_config(part->topic);
     uint64_t messages = part->appended.number - part->visible.number;
 
-    if (atomic_load(&part->failed))
+    if (atomic_load(&part->failed) || topic_removed(part->topic))
         return;
     if (part->flush.want_durable || flush_hurried(part)) {
         flush_due(fl, part, clock_mono_us());

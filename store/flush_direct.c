@@ -243,6 +243,8 @@ static void take_checkpoint(struct flusher *fl, int file, bool *left)
     for (size_t i = 0; i < jf->part_count && fl->jobs.count < CHECKPOINT_STEP; i++) {
         struct partition *part = jf->parts[i];
 
+        if (topic_removed(part->topic))
+            part->flush.journaled[file] = 0; /* what is said of it is not needed */
         if (part->flush.journaled[file] == 0)
             continue;
         if (part->flush.claimed || !flush_job_add(&fl->jobs, part)) {

@@ -138,7 +138,9 @@ static bool enqueue(struct partition *part, struct waiter *w, int *rc)
     w->queued = false;
     if (reached(part, w))
         return false;
-    if (atomic_load(&part->failed) && w->hurried)
+    if (topic_removed(part->topic))
+        *rc = -ENOENT;
+    else if (atomic_load(&part->failed) && w->hurried)
         *rc = -EIO;
     else if (fl->refuse)
         *rc = ERR_STOPPING;

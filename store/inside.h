@@ -15,7 +15,7 @@
  *
  * Locks, outer before inner: store.make_lock, topic.change_lock,
  * store.topics_lock, partition.append_lock, partition.lock, flusher.lock,
- * store.files_lock.
+ * store.files_lock. retainer.lock is taken alone.
  */
 #ifndef STORE_INSIDE_H
 #define STORE_INSIDE_H
@@ -28,6 +28,7 @@
 #include "store/flush.h"
 #include "store/journal.h"
 #include "store/producers.h"
+#include "store/retain.h"
 #include "store/segment.h"
 #include "store/store.h"
 
@@ -46,6 +47,7 @@ struct found;
 struct clean_facts {
     uint64_t first, base;         /* offset of the oldest and of the newest segment */
     uint64_t bytes[SUFFIX_COUNT]; /* of the newest segment's files */
+    uint64_t oldest_ms;           /* last append in the oldest segment; 0 = not known */
 };
 
 struct partition {
@@ -78,6 +80,8 @@ struct partition {
 
     uint64_t vouched;    /* recovery: what slot and journal say was durable */
     struct found *found; /* recovery: what its directory holds */
+
+    struct retention retention; /* see retain.h */
 
     struct flush_state flush; /* flusher.lock */
     struct mark appended, visible, durable;
@@ -141,6 +145,7 @@ struct store {
 
     struct journal journal;
     struct flusher flusher;
+    struct retainer retainer;
     _Atomic bool stopping;
     _Atomic uint64_t messages_cut, parts_replayed;
 };
@@ -163,6 +168,8 @@ int partition_add_damage(struct partition *part, uint64_t offset, uint64_t end,
 /* Keeps the newest segment's files open while something of it is not durable. */
 int partition_pin(struct partition *part, struct err *err) MUST_CHECK;
 void partition_unpin(struct partition *part);
+/* The topic is removed: closes what nobody uses, so that its room is free. */
+void partition_let_go(struct partition *part);
 void partition_set_marks(struct partition *part, const struct mark *at); /* all three */
 
 /* -- append.c -- */
@@ -174,7 +181,9 @@ void partition_unlead(struct partition *part);
 /* -- roll.c -- */
 /* Seals the newest segment and begins the next. The caller is the leader. */
 int partition_roll(struct partition *part, struct err *err) MUST_CHECK;
-int partition_seal_link(struct partition *part, struct segment *seg);
+
+/* -- sealed.c -- */
+int partition_seal_link(struct partition *part, struct segment *seg) MUST_CHECK;
 
 /* -- topic.c, topic_make.c, topic_config.c -- */
 struct topic *topic_new(struct store *store, const char *name, uint32_t number, const char *id,
@@ -200,7 +209,8 @@ int store_write_format(struct store *store) MUST_CHECK;
 int store_sweep(struct store *store, struct err *err) MUST_CHECK;
 /* Makes .reserve hold twice what the journal may hold, at least 8 MiB. */
 int store_reserve(struct store *store, uint64_t journal_bytes) MUST_CHECK;
-/* Removes a directory with all that is in it; nothing is fsynced. */
+/* Removes a directory with all that is in it; nothing is fsynced. ERR_STOPPING:
+ * some of it is left. */
 int store_remove_tree(struct store *store, const char *path) MUST_CHECK;
 /* Takes the topic out of the tables; topics_lock held for writing. */
 void store_drop_topic(struct store *store, struct topic *topic);

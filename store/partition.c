@@ -37,6 +37,8 @@ void partition_free(struct partition *part)
         return;
     if (part->pinned)
         segment_unuse(partition_newest(part));
+    if (part->retention.going_used)
+        segment_unuse(part->retention.going);
     for (size_t i = 0; i < part->segment_count; i++)
         segment_put(part->segments[i]);
     producers_free(part->producers);
@@ -190,6 +192,28 @@ void partition_unpin(struct partition *part)
         segment_unuse(seg);
 }
 
+void partition_let_go(struct partition *part)
+{
+    struct segment *going = NULL;
+    struct segment *newest = NULL;
+
+    pthread_mutex_lock(&part->lock);
+    if (part->pinned)
+        newest = partition_newest(part);
+    if (part->retention.going_used)
+        going = part->retention.going;
+    part->pinned = part->retention.going_used = false;
+    pthread_mutex_unlock(&part->lock);
+    if (newest)
+        segment_unuse(newest);
+    if (going)
+        segment_unuse(going);
+    pthread_mutex_lock(&part->lock);
+    for (size_t i = 0; i < part->segment_count; i++)
+        segment_close_unused(part->segments[i]);
+    pthread_mutex_unlock(&part->lock);
+}
+
 void partition_set_marks(struct partition *part, const struct mark *at)
 {
     part->appended = part->visible = part->durable = *at;
@@ -202,7 +226,9 @@ int partition_load(struct partition *part, struct err *err)
     int rc = 0;
 
     pthread_mutex_lock(&part->lock);
-    if (part->clean)
+    if (part->clean && topic_removed(part->topic))
+        rc = err_set(err, ERR_GONE, "%s: was removed", part->topic->name);
+    else if (part->clean)
         rc = recover_load_clean(part, err);
     pthread_mutex_unlock(&part->lock);
     return rc;

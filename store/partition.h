@@ -88,8 +88,8 @@ int partition_skip_to(struct partition *part, uint64_t offset, uint64_t number,
 /* -- wait and watch -- */
 
 struct waiter {
-    /* Called once. rc: 0; -EIO (the partition failed); ERR_STOPPING. The waiter
-     * is the caller's again when this is called. */
+    /* Called once. rc: 0; -EIO (the partition failed); -ENOENT (the topic was
+     * removed); ERR_STOPPING. The waiter is the caller's again when this is called. */
     void (*done)(struct waiter *w, int rc);
     uint64_t end;
     int rc;

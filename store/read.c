@@ -153,6 +153,8 @@ int view_at(struct partition *part, uint64_t offset, const struct mark *visible,
 
     if (rc < 0)
         return rc;
+    if (topic_removed(part->topic))
+        return ERR_GONE;
     if (offset > visible->offset)
         return ERR_OUT_OF_RANGE;
     pthread_mutex_lock(&part->lock);
@@ -321,7 +323,8 @@ static int stat_of(struct partition *part, const struct view *v, struct segment_
     int rc;
 
     path_of_segment(path, part->topic->name, part->index, v->seg->base, SUFFIX_LOG);
-    rc = part->store->io->ops->stat(part->store->io, path, &file);
+    rc = topic_removed(part->topic) ? -ENOENT /* the name may be another topic's */
+                                    : part->store->io->ops->stat(part->store->io, path, &file);
     *st = (struct segment_stat){
         .base = v->seg->base,
         .visible_bytes = v->end - v->seg->base,
@@ -338,7 +341,7 @@ static int view_from(struct partition *part, uint64_t from, bool exact, struct v
     struct mark visible;
     struct err err;
     size_t i;
-    int rc = partition_load(part, &err);
+    int rc = topic_removed(part->topic) ? -ENOENT : partition_load(part, &err);
 
     if (rc < 0)
         return rc;

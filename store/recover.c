@@ -166,26 +166,6 @@ static int settle_all(struct store *store)
     return rc;
 }
 
-/* Adds the links of sealed/ that are missing. */
-static int relink(struct topic *topic)
-{
-    char dir[STORE_PATH_MAX];
-    int rc;
-
-    snprintf(dir, sizeof dir, "%s/sealed", topic->name);
-    rc = topic->store->io->ops->mkdir(topic->store->io, dir);
-    if (rc < 0 && rc != -EEXIST)
-        return rc;
-    rc = 0;
-    for (uint32_t p = 0; rc == 0 && p < topic_partition_count(topic); p++) {
-        struct partition *part = topic_partition(topic, p);
-
-        for (size_t i = 0; rc == 0 && i + 1 < part->segment_count; i++)
-            rc = partition_seal_link(part, part->segments[i]);
-    }
-    return rc == -ENOENT ? 0 : rc; /* a .log that is missing is damage, said elsewhere */
-}
-
 static int replay_and_settle(struct store *store, struct err *err)
 {
     uint64_t sequence;
@@ -232,7 +212,7 @@ int recover_store(struct store *store, struct err *err)
     if (rc == 0)
         rc = replay_and_settle(store, err);
     for (size_t i = 0; rc == 0 && i < store->topic_count; i++) {
-        int linked = relink(store->by_number[i]);
+        int linked = sealed_rebuild(store->by_number[i]);
 
         if (linked < 0)
             found_say(store, FOUND_SEALED_MISSING,
@@ -300,8 +280,11 @@ int recover_load_clean(struct partition *part, struct err *err)
         while (part->segment_count > 0)
             segment_put(part->segments[--part->segment_count]);
         part->damage_count = 0;
+        part->retention.sealed_bytes = 0;
         return rc;
     }
+    if (part->segment_count > 1)
+        part->retention.oldest_ms = facts->oldest_ms;
     part->clean = NULL;
     free(facts);
     return 0;

@@ -32,6 +32,7 @@
 
 struct partition;
 struct store;
+struct topic;
 
 /* A segment as found: files by their suffix. */
 struct found_segment {
@@ -90,6 +91,9 @@ int replay_journals(struct store *store, uint64_t *sequence, bool *keep,
 int verify_partition(struct partition *part, struct mark *slot, struct err *err) MUST_CHECK;
 /* Writes [slot, appended) of the newest segment again, byte for byte. */
 int verify_rewrite(struct partition *part, const struct mark *slot) MUST_CHECK;
+
+/* Makes the topic's sealed/ the sealed segments as they are now. */
+int sealed_rebuild(struct topic *topic) MUST_CHECK;
 
 /* .clean: reads it into the partitions; false: there is none to believe. */
 bool clean_read(struct store *store);

@@ -27,19 +27,6 @@
 #include "base/diag.h"
 #include "store/inside.h"
 
-int partition_seal_link(struct partition *part, struct segment *seg)
-{
-    struct fileio *io = part->store->io;
-    char from[STORE_PATH_MAX];
-    char to[STORE_PATH_MAX];
-    int rc;
-
-    path_of_segment(from, part->topic->name, part->index, seg->base, SUFFIX_LOG);
-    path_of_sealed(to, part->topic->name, part->index, seg->base);
-    rc = io->ops->link(io, from, to);
-    return rc == -EEXIST ? 0 : rc;
-}
-
 /* `next` is the newest from now on; all three marks stand at its base. Lock held,
  * but not the flusher's. *list: who waited for what the gap has passed. */
 static void begin_next(struct partition *part, struct segment *old, const struct segment *next,
@@ -53,6 +40,8 @@ static void begin_next(struct partition *part, struct segment *old, const struct
     old->last_ms = old->count > 0 ? part->appended.time_ms : old->base_time_ms;
     old->facts_known = true;
     old->sealed = true;
+    old->file_bytes += old->end - old->base + IDX_HEADER_BYTES + old->count * IDX_ENTRY_BYTES +
+                       part->appended.meta_end;
     pthread_mutex_lock(&fl->lock);
     part->appended.offset = next->base;
     part->appended.number = next->base_number;
@@ -161,6 +150,8 @@ static int replace_newest(struct partition *part, struct segment *old, struct se
     }
     if (rc == 0)
         begin_next(part, old, next, &list);
+    if (rc == 0 && !replace)
+        part->retention.sealed_bytes += old->file_bytes;
     pthread_mutex_unlock(&part->lock);
     if (rc < 0)
         return rc;
@@ -192,6 +183,7 @@ static int make_next(struct partition *part, struct segment *old, const struct i
     rc = producers_for_roll(part, &prod, err);
     if (rc == 0)
         rc = segment_create(next, h, &prod, &left_over, err);
+    next->file_bytes = prod.len;
     buf_release(&prod);
     if (rc < 0 && left_over)
         partition_fail(part, rc, "a new segment could be neither made nor unmade: %s",

@@ -364,13 +364,28 @@ struct loading {
     struct err *err;
 };
 
+/* ".del.<number>": a topic that was removed, and what is not unlinked of it yet. */
+static bool is_grave(const char *name, enum fileio_kind kind, uint32_t *number)
+{
+    uint64_t v;
+
+    if (kind != FILEIO_DIR || strncmp(name, ".del.", 5) != 0 ||
+        !parse_decimal(name + 5, strlen(name + 5), UINT32_MAX, &v))
+        return false;
+    *number = (uint32_t)v;
+    return true;
+}
+
 static int load_name(void *arg, const char *name, enum fileio_kind kind)
 {
     struct loading *l = arg;
     struct fileio_stat st;
     char path[STORE_PATH_MAX];
+    uint32_t number;
     int rc;
 
+    if (is_grave(name, kind, &number))
+        retain_bury(&l->store->retainer, number);
     if (kind != FILEIO_DIR || !topic_name_valid(name))
         return 0;
     rc = topic_load(l->store, name, l->err);
@@ -454,6 +469,8 @@ int store_remove_tree(struct store *store, const char *path)
     struct fileio_stat st;
     int rc = io->ops->stat(io, path, &st);
 
+    if (atomic_load(&store->retainer.stop))
+        return ERR_STOPPING;
     if (rc == -ENOENT)
         return 0;
     if (rc < 0 || st.kind != FILEIO_DIR)
@@ -474,7 +491,10 @@ int store_remove_tree(struct store *store, const char *path)
 static bool left_over(const char *name, enum fileio_kind kind)
 {
     size_t len = strlen(name);
+    uint32_t number;
 
+    if (is_grave(name, kind, &number))
+        return false; /* can be large: unlinked when the store is open */
     return strncmp(name, ".new.", 5) == 0 || strncmp(name, ".del.", 5) == 0 ||
            (kind == FILEIO_FILE && name[0] == '.' && len > 4 &&
             strcmp(name + len - 4, ".tmp") == 0);

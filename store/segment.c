@@ -103,6 +103,18 @@ void segments_close_idle(struct store *store, unsigned keep)
     pthread_mutex_unlock(&store->files_lock);
 }
 
+void segment_close_unused(struct segment *seg)
+{
+    struct store *store = seg->part->store;
+
+    pthread_mutex_lock(&store->files_lock);
+    if (seg->uses == 0 && seg->fd[SUFFIX_LOG] >= 0) {
+        idle_remove(store, seg);
+        files_close(seg);
+    }
+    pthread_mutex_unlock(&store->files_lock);
+}
+
 void segment_put(struct segment *seg)
 {
     struct store *store = seg->part->store;
@@ -165,6 +177,8 @@ static int files_open(struct segment *seg, struct err *err)
     store->open_segments++;
     if (rc < 0)
         err_set(err, rc, "%s: %s", name, err_sentence(rc));
+    else if (topic_removed(seg->part->topic)) /* asked last: its name may be another's by now */
+        rc = err_set(err, -ESTALE, "%s: was removed", seg->part->topic->name);
     else
         rc = read_header(seg, err);
     seg->no_index = seg->sealed && seg->fd[SUFFIX_LOG] >= 0 &&

@@ -61,6 +61,9 @@ struct segment {
     uint64_t end;     /* offset just past the last byte, when sealed */
     uint64_t count;
     uint64_t last_ms;
+    /* For retention.bytes: of all its files; while it is the newest, of those that
+     * do not grow. */
+    uint64_t file_bytes;
 };
 
 /* Memory only; refs = 1. */
@@ -79,6 +82,9 @@ int segment_create(struct segment *seg, const struct idx_header *h, const struct
  * wrong base in it; ERR_NEWER_FORMAT; -errno. */
 int segment_use(struct segment *seg, struct err *err) MUST_CHECK;
 void segment_unuse(struct segment *seg);
+
+/* Closes the files, if they are open and nobody uses them. */
+void segment_close_unused(struct segment *seg);
 
 /* Closes unused segments until at most `keep` stay open. */
 struct store;

@@ -20,6 +20,7 @@
 
 #define JOURNAL_BYTES              ((uint64_t)128 << 20)
 #define JOURNAL_PART_BYTES_DEFAULT ((uint64_t)256 << 10)
+#define RETENTION_CHECK_MS         60000u
 #define IDLE_SEGMENTS              256u
 
 uint64_t store_wall_ms(struct store *store)
@@ -218,6 +219,8 @@ static void set_options(struct store *store, const struct store_options *options
         o->journal_bytes = JOURNAL_BYTES;
     if (o->journal_part_bytes == 0)
         o->journal_part_bytes = JOURNAL_PART_BYTES_DEFAULT;
+    if (o->retention_check_ms == 0)
+        o->retention_check_ms = RETENTION_CHECK_MS;
     if (memcmp(&o->topic_default, &none, sizeof none) == 0)
         o->topic_default = topic_config_default;
     store->io = options->io;
@@ -239,6 +242,7 @@ static struct store *store_new(const struct store_options *options)
     pthread_mutex_init(&store->files_lock, NULL);
     pthread_mutex_init(&store->clean_lock, NULL);
     store->journal.file[0].fd = store->journal.file[1].fd = -1;
+    retainer_init(&store->retainer, store);
     if (!store->name || flusher_init(&store->flusher, store) < 0) {
         free(store->name);
         free(store);
@@ -260,6 +264,7 @@ static void store_free(struct store *store)
     if (store->lock_fd >= 0)
         io->ops->close(io, store->lock_fd);
     flusher_release(&store->flusher);
+    retainer_release(&store->retainer);
     pthread_mutex_destroy(&store->make_lock);
     pthread_rwlock_destroy(&store->topics_lock);
     pthread_mutex_destroy(&store->files_lock);
@@ -322,6 +327,8 @@ int store_open(struct store **out, const struct store_options *options, struct e
     rc = open_files(store, err);
     if (rc == 0 && options->threads)
         rc = flusher_start(&store->flusher, err);
+    if (rc == 0)
+        rc = retainer_start(&store->retainer, err);
     if (rc < 0) {
         flusher_stop(&store->flusher);
         store_free(store);
@@ -395,9 +402,14 @@ static int stop_clean(struct store *store, struct err *err)
     while (flush_direct_round(&store->flusher))
         ; /* what the direct thread did not come to is busy, and could not be claimed */
     rc = flusher_flush_all(store, parts, n, NULL, NULL);
+    if (rc < 0)
+        err_set(err, rc, "a partition could not be flushed; the next start recovers");
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        if (retain_unfinished(parts[i]))
+            rc = err_set(err, -EIO, "a segment could not be removed; the next start recovers");
     free(parts);
     if (rc < 0)
-        return err_set(err, rc, "a partition could not be flushed; the next start recovers");
+        return rc;
     end_journal(store);
     segments_close_idle(store, 0); /* .clean needs a descriptor */
     return clean_write(store, err);
@@ -411,6 +423,7 @@ int store_close(struct store *store, struct err *err)
     if (!err)
         err = &local;
     store_stop_waiting(store);
+    retainer_stop(&store->retainer);
     flusher_stop(&store->flusher);
     rc = stop_clean(store, err);
     if (rc < 0)
@@ -424,13 +437,16 @@ int store_close(struct store *store, struct err *err)
 void store_abandon(struct store *store)
 {
     store_stop_waiting(store);
+    retainer_stop(&store->retainer);
     flusher_stop(&store->flusher);
     store_free(store);
 }
 
 bool store_work(struct store *store, bool now)
 {
-    return flusher_work(&store->flusher, now);
+    bool any = flusher_work(&store->flusher, now);
+
+    return any | retain_work(&store->retainer);
 }
 
 /* -- status -- */
@@ -474,10 +490,11 @@ int store_status(struct store *store, struct buf *out)
         "store: %s\nuuid: %s\nbroker: %" PRIu32 "\ntopics: %" PRIu32
         "\nopen segments: %u\njournal: %s\njournal flushes: %" PRIu64 "\ndirect flushes: %" PRIu64
         "\njournal turns: %" PRIu64 "\ncheckpoints: %" PRIu64 "\nreplayed at start: %" PRIu64
-        " parts\ncut at start: %" PRIu64 " messages\n",
+        " parts\ncut at start: %" PRIu64 " messages\nremoved by retention: %" PRIu64 " segments\n",
         store->name, store->uuid_text, store->options.broker, store_topic_count(store),
         store->open_segments, journal_state(j), fl->journal_flushes, fl->direct_flushes, j->turns,
-        fl->checkpoints, atomic_load(&store->parts_replayed), atomic_load(&store->messages_cut));
+        fl->checkpoints, atomic_load(&store->parts_replayed), atomic_load(&store->messages_cut),
+        atomic_load(&store->retainer.segments_removed));
 
     while (rc == 0 && (topic = store_topic_next(store, at))) {
         for (uint32_t p = 0; rc == 0 && p < topic_partition_count(topic); p++)

@@ -46,6 +46,7 @@ struct store_options {
     bool any_broker;                   /* the store may be any broker's */
     uint64_t journal_bytes;            /* both files together; 0 = 128 MiB */
     uint64_t journal_part_bytes;       /* above this a partition goes direct; 0 = 256 KiB */
+    uint64_t retention_check_ms;       /* how often retention is looked after; 0 = a minute */
     struct topic_config topic_default; /* for new topics; all zero = topic_config_default */
     uint64_t random_seed;              /* tests: UUIDs and salts from it; 0 = getrandom */
     const char *boot_id;               /* tests; NULL = the kernel's */
@@ -114,6 +115,16 @@ int store_topic_create(struct store *store, const char *name, const struct topic
 /* Removes a topic that has never had a message, durably. -ENOTEMPTY, -ENOENT. */
 int store_topic_remove(struct store *store, const char *name, struct err *err) MUST_CHECK;
 
+/*
+ * Removes a topic with all its messages, durably; the name is free once this
+ * returned, its files are unlinked in the background. What holds a segment of
+ * it reads on; everything else about its partitions is ERR_GONE, -ENOENT for
+ * appends and waits. Also done by topic_configure() with the one line
+ * `delete=ID`. -ENOENT: removed already. Another failure, and topic_removed():
+ * it is gone, but a power cut may bring it back.
+ */
+int store_topic_delete(struct topic *topic, struct err *err) MUST_CHECK;
+
 /* Counted; NULL where there is none. */
 struct topic *store_topic_find(struct store *store, const char *name);
 /* The topic with the least number > after (start with 0). Counted, NULL at the end. */
@@ -131,7 +142,8 @@ bool topic_removed(const struct topic *topic);
 /* The settings now; valid for as long as the topic is held. */
 const struct topic_config *topic_config(const struct topic *topic);
 
-/* Applies lines of settings as a whole, durably, before it returns. */
+/* Applies lines of settings as a whole, durably, before it returns. The one
+ * line `delete=ID` removes the topic instead, if that is its id. */
 int topic_configure(struct topic *topic, const char *text, size_t len, struct err *err) MUST_CHECK;
 
 /* The text of .config as it would be read: id, number, partitions, settings. */

@@ -266,18 +266,48 @@ static int check_change(const struct topic *topic, const struct topic_config *no
     return 0;
 }
 
+/* `delete=ID`, alone: 1; 0: it is something else. */
+static int wants_delete(const struct topic *topic, const char *text, size_t len, struct err *err)
+{
+    static const char key[] = "delete=";
+    const size_t key_len = sizeof key - 1;
+    const char *at = memmem(text, len, key, key_len);
+    const char *id = text + key_len;
+
+    if (!at || (at != text && at[-1] != '\n'))
+        return 0;
+    if (len > 0 && text[len - 1] == '\n')
+        len--;
+    if (at != text || memchr(text, '\n', len))
+        return err_set(err, -EINVAL, "%s/.config: delete= has to be written alone", topic->name);
+    len -= key_len;
+    if (len != strlen(topic->id) || memcmp(id, topic->id, len) != 0)
+        return err_set(err, -EINVAL,
+                       "%s/.config: delete=%.*s: not the topic's id, which is %s; nothing was "
+                       "removed",
+                       topic->name, (int)(len < 64 ? len : 64), id, topic->id);
+    return 1;
+}
+
 int topic_configure(struct topic *topic, const char *text, size_t len, struct err *err)
 {
     struct topic_config next;
     char what[TOPIC_NAME_MAX + 16];
-    int rc = atomic_load(&topic->store->clean) ? store_unclean(topic->store, err) : 0;
+    int rc = wants_delete(topic, text, len, err);
 
+    if (rc == 1)
+        return store_topic_delete(topic, err);
+    if (rc == 0 && atomic_load(&topic->store->clean))
+        rc = store_unclean(topic->store, err);
     if (rc < 0)
         return rc;
     snprintf(what, sizeof what, "%s/.config", topic->name);
     pthread_mutex_lock(&topic->change_lock);
     next = *topic_config(topic);
-    rc = skip_identity(topic, &text, &len, err);
+    if (topic_removed(topic))
+        rc = err_set(err, -ENOENT, "%s: was removed", topic->name);
+    if (rc == 0)
+        rc = skip_identity(topic, &text, &len, err);
     if (rc == 0)
         rc = topic_config_parse(&next, &topic->store->options.topic_default, text, len, what, err);
     if (rc == 0)
@@ -303,7 +333,8 @@ int topic_set_access(struct topic *topic, int64_t mode, int64_t uid, int64_t gid
         next.uid = (uint64_t)uid;
     if (gid >= 0)
         next.gid = (uint64_t)gid;
-    rc = change(topic, &next, err);
+    rc = topic_removed(topic) ? err_set(err, -ENOENT, "%s: was removed", topic->name)
+                              : change(topic, &next, err);
     pthread_mutex_unlock(&topic->change_lock);
     return rc;
 }

@@ -20,6 +20,7 @@ const struct topic_config topic_config_default = {
     .partitions = 1,
     .segment_bytes = 536870912,
     .segment_ms = 604800000,
+    .retention_ms = 604800000,
     .flush_messages = 10000,
     .flush_ms = 100,
     .message_max_bytes = 1048576,
@@ -27,7 +28,7 @@ const struct topic_config topic_config_default = {
     .mode = 0755,
 };
 
-enum kind { NUMBER, OCTAL, CHOICE };
+enum kind { NUMBER, OCTAL, CHOICE, LIMIT /* a number, or "off", which is 0 */ };
 
 static const struct setting {
     const char *key;
@@ -64,6 +65,22 @@ static const struct setting {
      {0},
      "milliseconds",
      "a segment older than this is sealed at the next append"},
+    {"retention.ms",
+     AT(retention_ms),
+     LIMIT,
+     1,
+     INT64_MAX,
+     {0},
+     "milliseconds",
+     "segments whose messages are all older are removed; off: never"},
+    {"retention.bytes",
+     AT(retention_bytes),
+     LIMIT,
+     1,
+     INT64_MAX,
+     {0},
+     "bytes",
+     "so much of a partition is kept, the rest removed by whole segments; off: all"},
     {"flush.sync",
      AT(flush_os),
      CHOICE,
@@ -170,6 +187,10 @@ static int parse_value(const struct setting *s, const char *text, size_t len, ui
         return err_set(err, -EINVAL, "%s=%.*s: must be %s or %s", s->key, (int)len, text,
                        s->words[0], s->words[1]);
     }
+    if (s->kind == LIMIT && len == 3 && memcmp(text, "off", 3) == 0) {
+        *out = 0;
+        return 0;
+    }
     ok = s->kind == OCTAL ? parse_octal(text, len, s->max, out)
                           : parse_decimal(text, len, UINT64_MAX, out);
     if (!ok)
@@ -255,6 +276,8 @@ static int print_value(const struct setting *s, uint64_t v, struct buf *out)
 {
     if (s->kind == CHOICE)
         return buf_printf(out, "%s", s->words[v != 0]);
+    if (s->kind == LIMIT && v == 0)
+        return buf_printf(out, "off");
     return s->kind == OCTAL ? buf_printf(out, "%04" PRIo64, v) : buf_printf(out, "%" PRIu64, v);
 }
 

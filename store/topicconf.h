@@ -21,7 +21,9 @@ struct topic_config {
     uint64_t values_any; /* 0 = lines */
     uint64_t segment_bytes;
     uint64_t segment_ms;
-    uint64_t flush_os; /* 0 = disk */
+    uint64_t retention_ms;    /* 0 = off */
+    uint64_t retention_bytes; /* 0 = off */
+    uint64_t flush_os;        /* 0 = disk */
     uint64_t flush_messages;
     uint64_t flush_ms;
     uint64_t ack_write; /* 0 = close */

@@ -93,7 +93,9 @@ check("the slot at 1024", idx[1024:1044], slot)
 check("no other", idx[512:532], bytes(20))
 clean = content(DIR + "/store/.clean")
 want = re.search(r"```\n(16 .*?\n)(crc32c [0-9a-f]{8}\n)```", text, re.S)
-check(".clean", clean.decode(), want.group(1) + want.group(2))
+last = int.from_bytes(idx[24:32], "little") + int.from_bytes(idx[0x1028:0x102c], "little")
+check(".clean", clean[:-16].decode(), re.sub(r" [0-9]+\n", " %d\n" % last, want.group(1)))
+check("the page's crc", want.group(2), "crc32c %08x\n" % read_store.crc32c(want.group(1).encode()))
 check("its crc", clean.splitlines()[-1].decode(), "crc32c %08x" % read_store.crc32c(clean[:-16]))
 END
     is "$(read_store store)" $'t 0 0 a\nt 0 2 bb\nt 0 5 ccc' "a reader reads it"

@@ -6,7 +6,8 @@ case_config_is_read()
 {
     start_t --flush-ms 50 || return
     is "$(cut -d= -f1 "$T/.config" | tr '\n' ' ')" "id number partitions values segment.bytes \
-segment.ms flush.sync flush.messages flush.ms ack message.max.bytes set.max.bytes mode uid gid " \
+segment.ms retention.ms retention.bytes flush.sync flush.messages flush.ms ack message.max.bytes \
+set.max.bytes mode uid gid " \
         "A1: its keys"
     is "$(grep flush.ms "$T/.config")" flush.ms=50 "A1: a value"
     like "$(head -n 1 "$T/.config")" '^id=[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' "A1: the id"

@@ -55,8 +55,8 @@ START_TEST(clean_is_as_the_format_says)
     size_t len;
     char *text;
     int n = snprintf(want, sizeof want,
-                     "16 0 0 0 8 4128 0 8 2\n"
-                     "16 1 0 0 0 4096 0 0 0\n");
+                     "16 0 0 0 8 4128 0 8 2 1000000\n"
+                     "16 1 0 0 0 4096 0 0 0 0\n");
 
     snprintf(want + n, sizeof want - (size_t)n, "crc32c %08" PRIx32 "\n",
              crc32c_extend(0, want, (size_t)n));
@@ -79,7 +79,7 @@ START_TEST(clean_counts_segments_and_meta)
     fixture_append_key(s, "key", "v");
     fixture_close(&f);
     text = file_read(&f, ".clean", &len);
-    ck_assert_ptr_nonnull(strstr(text, "\n17 0 0 12000 3002 4128 5 15002 6\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\n17 0 0 12000 3002 4128 5 15002 6 0\n"));
     free(text);
 }
 END_TEST
@@ -230,22 +230,22 @@ END_TEST
 /* Text that .clean's CRC holds for, but that is not this store's. */
 static const char *const lies[] = {
     "",
-    "16 0 0 0 8 4128 0 8 2\n",                        /* a partition is missing */
-    "16 0 0 0 8 4128 0 8 2\n16 0 0 0 8 4128 0 8 2\n", /* one twice */
-    "16 0 0 0 8 4128 0 8 2\n16 2 0 0 0 4096 0 0 0\n", /* one there is not */
-    "16 0 0 0 8 4128 0 8 2\n17 1 0 0 0 4096 0 0 0\n", /* of no topic */
-    "16 0 0 0 8 4128 0 8 2\n16 1 0 0 0 4096 0 0 0\n16 2 0 0 0 4096 0 0 0\n",
-    "16 0 0 0 8 4128 0 8 2\n16 1 0 0 0 4096 0 0\n",     /* a field is missing */
-    "16 0 0 0 8 4128 0 8 2\n16 1 0 0 0 4096 0 0 0 0\n", /* one too many */
-    "16 0 0 0 8 4128 0 8 2\n16 1 0 0 0 4096 0 0 x\n",
-    "16 0 0 0 8 4128 0 8  2\n16 1 0 0 0 4096 0 0 0\n",
-    "16 0 0 0 8 4128 0 8 2\n\n16 1 0 0 0 4096 0 0 0\n",
-    "16 0 0 0 9 4128 0 8 2\n16 1 0 0 0 4096 0 0 0\n", /* sizes */
-    "16 0 0 0 8 4127 0 8 2\n16 1 0 0 0 4096 0 0 0\n",
-    "16 0 0 0 8 4128 1 8 2\n16 1 0 0 0 4096 0 0 0\n",
-    "16 0 0 5 8 4128 0 8 2\n16 1 0 0 0 4096 0 0 0\n", /* no such segment */
-    "4294967312 0 0 0 8 4128 0 8 2\n16 1 0 0 0 4096 0 0 0\n",
-    "16 4294967296 0 0 8 4128 0 8 2\n16 1 0 0 0 4096 0 0 0\n",
+    "16 0 0 0 8 4128 0 8 2 0\n",                          /* a partition is missing */
+    "16 0 0 0 8 4128 0 8 2 0\n16 0 0 0 8 4128 0 8 2 0\n", /* one twice */
+    "16 0 0 0 8 4128 0 8 2 0\n16 2 0 0 0 4096 0 0 0 0\n", /* one there is not */
+    "16 0 0 0 8 4128 0 8 2 0\n17 1 0 0 0 4096 0 0 0 0\n", /* of no topic */
+    "16 0 0 0 8 4128 0 8 2 0\n16 1 0 0 0 4096 0 0 0 0\n16 2 0 0 0 4096 0 0 0 0\n",
+    "16 0 0 0 8 4128 0 8 2 0\n16 1 0 0 0 4096 0 0 0\n",     /* a field is missing */
+    "16 0 0 0 8 4128 0 8 2 0\n16 1 0 0 0 4096 0 0 0 0 0\n", /* one too many */
+    "16 0 0 0 8 4128 0 8 2 0\n16 1 0 0 0 4096 0 0 0 x\n",
+    "16 0 0 0 8 4128 0 8  2 0\n16 1 0 0 0 4096 0 0 0 0\n",
+    "16 0 0 0 8 4128 0 8 2 0\n\n16 1 0 0 0 4096 0 0 0 0\n",
+    "16 0 0 0 9 4128 0 8 2 0\n16 1 0 0 0 4096 0 0 0 0\n", /* sizes */
+    "16 0 0 0 8 4127 0 8 2 0\n16 1 0 0 0 4096 0 0 0 0\n",
+    "16 0 0 0 8 4128 1 8 2 0\n16 1 0 0 0 4096 0 0 0 0\n",
+    "16 0 0 5 8 4128 0 8 2 0\n16 1 0 0 0 4096 0 0 0 0\n", /* no such segment */
+    "4294967312 0 0 0 8 4128 0 8 2 0\n16 1 0 0 0 4096 0 0 0 0\n",
+    "16 4294967296 0 0 8 4128 0 8 2 0\n16 1 0 0 0 4096 0 0 0 0\n",
 };
 
 START_TEST(open_clean_that_does_not_agree_with_the_store)

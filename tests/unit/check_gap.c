@@ -360,6 +360,7 @@ END_TEST
 
 START_TEST(an_empty_one_behind_it_is_renewed)
 {
+    fixture_configure(&f, "t", "retention.ms=off\n");
     leave_gap();
     f.clock.now_ms += 8 * 86400000u; /* above segment.ms */
     fixture_append(part, "d\n");
