@@ -59,7 +59,8 @@ struct fileio_ops {
     ssize_t (*pwritev)(struct fileio *io, int fd, const struct iovec *iov, int n, uint64_t pos);
     ssize_t (*pread)(struct fileio *io, int fd, void *to, size_t len, uint64_t pos);
     int (*fdatasync)(struct fileio *io, int fd);
-    /* Starts write-back of [pos, pos+len) without waiting for it. */
+    /* Starts write-back of [pos, pos+len) without waiting for it. If it fails, what it
+     * was to write may be lost, and fdatasync need not say so. */
     int (*start_writeback)(struct fileio *io, int fd, uint64_t pos, uint64_t len);
     int (*syncfs)(struct fileio *io, int fd);
     int (*sync_dir)(struct fileio *io, const char *path);

@@ -169,8 +169,13 @@ static int real_fdatasync(struct fileio *io, int fd)
 
 static int real_start_writeback(struct fileio *io, int fd, uint64_t pos, uint64_t len)
 {
+    int rc;
+
     (void)io;
-    return sync_file_range(fd, (off_t)pos, (off_t)len, SYNC_FILE_RANGE_WRITE) < 0 ? -errno : 0;
+    do
+        rc = sync_file_range(fd, (off_t)pos, (off_t)len, SYNC_FILE_RANGE_WRITE);
+    while (rc < 0 && errno == EINTR);
+    return rc < 0 ? -errno : 0;
 }
 
 static int real_syncfs(struct fileio *io, int fd)

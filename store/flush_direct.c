@@ -23,18 +23,23 @@
 
 /* -- making files durable -- */
 
-static void start_writeback(struct store *store, const struct flush_job *job)
+/* It fails where pages can not be written (the file system is corrupt, say). ext4
+ * drops them then, tells nobody else, and the fdatasync behind it finds nothing
+ * to do: so this is the flush that failed. */
+static int start_writeback(struct store *store, const struct flush_job *job)
 {
     const struct segment *seg = job->seg;
+    int rc = 0;
 
-    /* A hint: what it can not start, fdatasync does. */
     if (job->to.offset > job->from.offset)
-        (void)!store->io->ops->start_writeback(store->io, seg->fd[SUFFIX_LOG],
-                                               job->from.offset - seg->base,
-                                               job->to.offset - job->from.offset);
-    (void)!store->io->ops->start_writeback(store->io, seg->fd[SUFFIX_IDX], 0, 0);
-    if (seg->fd[SUFFIX_META] >= 0)
-        (void)!store->io->ops->start_writeback(store->io, seg->fd[SUFFIX_META], 0, 0);
+        rc = store->io->ops->start_writeback(store->io, seg->fd[SUFFIX_LOG],
+                                             job->from.offset - seg->base,
+                                             job->to.offset - job->from.offset);
+    if (rc == 0)
+        rc = store->io->ops->start_writeback(store->io, seg->fd[SUFFIX_IDX], 0, 0);
+    if (rc == 0 && seg->fd[SUFFIX_META] >= 0)
+        rc = store->io->ops->start_writeback(store->io, seg->fd[SUFFIX_META], 0, 0);
+    return rc;
 }
 
 static int sync_files(struct store *store, const struct segment *seg)
@@ -82,7 +87,7 @@ static void sync_jobs(struct store *store, struct flush_job *job, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (job[i].rc == 0)
-            start_writeback(store, &job[i]);
+            job[i].rc = start_writeback(store, &job[i]);
     if (n >= SYNCFS_AT && sync_everything(store) == 0)
         return;
     for (size_t i = 0; i < n; i++)

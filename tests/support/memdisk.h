@@ -106,8 +106,9 @@ const char *memcall_name(enum memcall call);
  * A fault: call number `nth` (from 1) among those of these kinds, on a path
  * that matches the pattern, fails with `error`. A failed call has done
  * nothing, but: error 0 makes a write or read short (half, at least one byte)
- * and leaves other calls alone; a failed close has closed; a failed fdatasync
- * or syncfs leaves its pages clean and not written: see powercut.h.
+ * and leaves other calls alone; a failed close has closed; a failed fdatasync,
+ * syncfs or start_writeback leaves its pages clean and not written: see
+ * powercut.h.
  */
 struct memfault {
     unsigned calls;   /* MEMCALL_BITs; 0 = no fault */

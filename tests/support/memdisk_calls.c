@@ -372,6 +372,8 @@ static int mem_fdatasync(struct fileio *io, int fd)
     return sync_fd(io, MEMCALL_FDATASYNC, fd, MEMOP_DATASYNC);
 }
 
+/* Where it fails the pages are dropped, as by a failed fdatasync, and no later call tells (seen on
+ * ext4). */
 static int mem_start_writeback(struct fileio *io, int fd, uint64_t pos, uint64_t len)
 {
     struct memfd *f;
@@ -379,6 +381,9 @@ static int mem_start_writeback(struct fileio *io, int fd, uint64_t pos, uint64_t
 
     (void)pos;
     (void)len;
+    if (f && rc < 0)
+        memdisk_note((struct memdisk *)io,
+                     (struct memop){.kind = MEMOP_DATASYNC, .ino = f->ino, .failed = true}, 0, 0);
     return memdisk_leave(io, rc < 0 ? rc : 0);
 }
 
