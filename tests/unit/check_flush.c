@@ -311,6 +311,44 @@ START_TEST(checkpoint_leaves_new_names_to_the_next_flush)
 }
 END_TEST
 
+/* -- helping: a caller that has nothing else to do runs the flush -- */
+
+START_TEST(help_without_threads_does_nothing)
+{
+    struct waiting w;
+
+    fixture_append(part, "one\n");
+    waiting_init(&w);
+    partition_wait(part, 4, WAIT_VISIBLE, &w.w);
+    store_help_flush(f.store);
+    ck_assert_uint_eq(partition_visible_end(part), 0);
+    ck_assert(partition_cancel(part, &w.w));
+}
+END_TEST
+
+START_TEST(help_flushes_what_somebody_waits_for_and_no_more)
+{
+    f.options.threads = true;
+    fixture_reopen(&f);
+    part = fixture_part(&f, "t", 0);
+    store_help_flush(f.store); /* there is nothing */
+    fixture_append(part, "one\n");
+    store_help_flush(f.store); /* not due for a day */
+    ck_assert_uint_eq(partition_visible_end(part), 0);
+    for (uint64_t i = 0; i < 300; i++) {
+        uint64_t end = partition_end(part);
+        struct waiting w;
+
+        waiting_init(&w);
+        partition_wait(part, end, WAIT_VISIBLE, &w.w);
+        store_help_flush(f.store);
+        ck_assert_int_eq(waiting_for(&w), 0);
+        ck_assert_uint_eq(partition_visible_end(part), end);
+        fixture_append(part, "more\n");
+    }
+}
+END_TEST
+
 static void add_when(TCase *tc)
 {
     tcase_add_test(tc, nothing_is_visible_before_a_flush);
@@ -330,6 +368,8 @@ static void add_when(TCase *tc)
     tcase_add_loop_test(tc, many_partitions_direct_are_one_syncfs, 0, 3);
     tcase_add_test(tc, directory_of_a_new_meta_is_synced_first);
     tcase_add_test(tc, checkpoint_leaves_new_names_to_the_next_flush);
+    tcase_add_test(tc, help_without_threads_does_nothing);
+    tcase_add_test(tc, help_flushes_what_somebody_waits_for_and_no_more);
 }
 
 int main(void)

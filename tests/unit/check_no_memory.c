@@ -55,6 +55,8 @@ void *realloc(void *old, size_t n)
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 #endif
 
+#define MANY 70
+
 static struct fixture f;
 static char promised[4096]; /* what t/0 must hold: flushed, and said so */
 
@@ -82,6 +84,15 @@ static void tell(struct waiter *w, int rc)
     t->rc = rc;
 }
 
+static void wait_for(struct partition *part, struct told *t)
+{
+    partition_wait(part, partition_end(part), WAIT_VISIBLE, &t->w);
+    for (int i = 0; i < 20 && !t->told; i++)
+        store_work(f.store, false);
+    if (!t->told)
+        partition_cancel(part, &t->w);
+}
+
 /* Appends a line, keyed or not, and waits for it. */
 static void append(struct partition *part, const char *line, bool key)
 {
@@ -100,13 +111,30 @@ static void append(struct partition *part, const char *line, bool key)
     set_release(&set);
     if (rc < 0)
         return;
-    partition_wait(part, partition_end(part), WAIT_VISIBLE, &t.w);
-    for (int i = 0; i < 20 && !t.told; i++)
-        store_work(f.store, false);
-    if (!t.told)
-        partition_cancel(part, &t.w);
+    wait_for(part, &t);
     if (t.told && t.rc == 0)
         strcat(promised, line);
+}
+
+/* A set of more messages than an append has room for on its stack. */
+static void append_many(struct partition *part)
+{
+    struct message m = {.value = "m", .value_len = 1, .key = "k", .key_len = 1};
+    struct told t = {.w = {.done = tell}};
+    uint64_t offset;
+    struct set set;
+    int rc = 0;
+
+    set_init(&set);
+    for (int i = 0; rc == 0 && i < MANY; i++)
+        rc = set_add_message(&set, &m);
+    if (rc == 0)
+        rc = partition_append(part, &set, &offset, NULL);
+    set_release(&set);
+    if (rc == 0)
+        wait_for(part, &t);
+    for (int i = 0; t.told && t.rc == 0 && i < MANY; i++)
+        strcat(promised, "m\n");
 }
 
 /* A bit of everything; any of it may fail. */
@@ -129,6 +157,8 @@ static void use_store(void)
         snprintf(line, sizeof line, "line %zu\n", strlen(promised));
         append(part, line, i);
     }
+    if (part)
+        append_many(part);
     topic = store_topic_find(f.store, "t");
     if (topic) {
         (void)!topic_configure(topic, "partitions=3\n", 13, NULL);
@@ -202,7 +232,8 @@ START_TEST(store_works_without_a_failure)
 {
     prepare();
     use_store();
-    ck_assert_str_eq(promised, "line 0\nline 7\n");
+    ck_assert_uint_eq(strlen(promised), 14 + 2 * MANY);
+    ck_assert(strncmp(promised, "line 0\nline 7\nm\nm\n", 18) == 0);
     fixture_kill(&f);
     expect_promised();
     fixture_end(&f);
