@@ -179,6 +179,10 @@ int verify_partition(struct partition *part, struct mark *slot, struct err *err)
         if (rc == 0)
             set_marks(&v);
     }
+    /* Where the slot's own entry is damaged the pass began at the first: still
+     * nothing stands above the slot, and nothing is written again. */
+    if (rc == 0 && part->appended.offset == v.seg->slot.end)
+        *slot = part->appended;
     if (rc < 0)
         err_set(err, rc, "%s/%" PRIu32 ": %s", part->topic->name, part->index, err_sentence(rc));
     pass_close(&v.pass);

@@ -2,7 +2,8 @@
  * Replaying the commit journal: any bytes in its two files.
  *
  * Input: an image (image.h) of .journal.0 and .journal.1. They belong to a
- * store that was killed; with bit 7 of the first byte to one that a power cut
+ * store that was killed; with bit 7 of the first byte, which mends
+ * nothing here, to one that a power cut
  * took all from that only the journal had made durable.
  */
 #include "store/format.h"

@@ -25,6 +25,7 @@ enum image_mend {
     MEND_RECORDS = 16,
     MEND_PARTS = 32, /* the entries in a record's parts */
     MEND_CLEAN = 64, /* the last line of .clean */
+    MEND_PROD = 128,
 };
 
 /* Which files an image may give; what a target leaves out stands as it is. */

@@ -118,6 +118,16 @@ static void mend_segment(struct memdisk *disk, const char *path, unsigned mend, 
     file_store(disk, path, &idx);
 }
 
+/* A .prod ends with the CRC of all before. */
+static void mend_prod(struct memdisk *disk, const char *path)
+{
+    struct file f = file_load(disk, path);
+
+    if (f.bytes && f.len >= 4)
+        put_le32(f.bytes + f.len - 4, crc32c_extend(0, f.bytes, f.len - 4));
+    file_store(disk, path, &f);
+}
+
 /* -- the journal -- */
 
 static void mend_part(const struct journal_part *p, uint8_t *body)
@@ -208,6 +218,8 @@ void image_mend(struct memdisk *disk, unsigned mend, unsigned entries_left)
 
         if (strstr(path, ".idx") && !strstr(path, ".tmp"))
             mend_segment(disk, path, mend, entries_left);
+        if (strstr(path, ".prod") && (mend & MEND_PROD))
+            mend_prod(disk, path);
     }
     for (size_t i = 0; i < image_of_journal.count; i++)
         mend_journal(disk, image_of_journal.path[i], mend);

@@ -390,6 +390,55 @@ static void go_on(struct small_store *s, const struct all_shown *all)
     }
 }
 
+/* Appends a set of a producer that begins anew. */
+static int produce(struct partition *part, struct appended *at)
+{
+    const struct producer producer = {.id = 7, .epoch = INT16_MAX, .sequence = 0};
+    const struct message m = {.value = "made", .value_len = 4};
+    struct err err = {0};
+    struct set set;
+    int rc;
+
+    set_init(&set);
+    rc = set_producer(&set, &producer);
+    if (rc == 0)
+        rc = set_add_message(&set, &m);
+    if (rc == 0)
+        rc = partition_append_at(part, &set, at, &err);
+    set_release(&set);
+    return rc;
+}
+
+/* A producer's set is appended once, to every partition that goes on, also when it is sent again
+ * after a kill. The files may know that producer already: then it is refused. */
+static void produce_twice(struct small_store *s, const struct all_shown *all)
+{
+    struct appended first[PARTITIONS_MAX];
+    bool made[PARTITIONS_MAX] = {false};
+
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < all->count; i++) {
+            const struct shown *p = &all->part[i];
+            struct partition *part = small_store_part(s, p->topic, p->index);
+            struct appended at;
+            int rc = produce(part, &at);
+
+            if (round == 0 && rc == 0 && !at.duplicate) {
+                first[i] = at;
+                made[i] = true;
+            }
+            FUZZ_CHECK(rc == 0 || !made[i] || partition_failed(part), "sent again: %d", rc);
+            FUZZ_CHECK(!made[i] || round == 0 || (at.duplicate && at.offset == first[i].offset),
+                       "a set of a producer was appended twice");
+        }
+        small_store_flush(s);
+        if (round == 1) {
+            small_store_kill(s);
+            small_store_open(s);
+        }
+    }
+}
+
 static void stop_and_start(struct small_store *s)
 {
     struct all_shown before;
@@ -434,6 +483,7 @@ void recovered_check(struct memdisk *disk)
         compare(&first, &second);
         FUZZ_CHECK(memdisk_same(recovered, s.disk, why, sizeof why), "a second start: %s", why);
         go_on(&s, &second);
+        produce_twice(&s, &second);
         stop_and_start(&s);
     }
     small_store_end(&s);

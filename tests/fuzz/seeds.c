@@ -15,6 +15,7 @@
 #include "tests/fuzz/small_store.h"
 
 #define MEND_ALL 0x7fu
+#define CUT      0x80u /* of fuzz_journal: the power was cut */
 
 static const char *corpora;
 
@@ -60,6 +61,47 @@ static void torn_seed(const struct small_store *s, const char *name, const char 
     memdisk_free(torn);
 }
 
+static void produce(struct partition *part, int64_t id, int32_t sequence)
+{
+    const struct producer producer = {.id = id, .epoch = 1, .sequence = sequence};
+    const struct message m = {.value = "p", .value_len = 1};
+    struct appended at;
+    struct set set;
+
+    set_init(&set);
+    FUZZ_CHECK(set_producer(&set, &producer) == 0 && set_add_message(&set, &m) == 0 &&
+                   partition_append_at(part, &set, &at, NULL) == 0,
+               "produce");
+    set_release(&set);
+}
+
+/* Segments that begin where the images have names for them: 0, 6, 14. */
+static void gaps_and_producers(void)
+{
+    struct small_store s;
+    struct partition *part;
+
+    small_store_begin(&s, NULL);
+    small_store_open(&s);
+    small_store_topic(&s, "t", SMALL_TOPIC);
+    part = small_store_part(&s, "t", 0);
+    for (int32_t i = 0; i < 3; i++)
+        produce(part, 7 + i % 2, i / 2);
+    s.clock.now_ms += 2000;
+    for (int32_t i = 0; i < 3; i++) /* [6, 12) in a segment with a .prod */
+        produce(part, 9, i);
+    FUZZ_CHECK(partition_skip_to(part, 14, 8, NULL) == 0, "gap");
+    produce(part, 9, 3);
+    produce(part, 10, 0);
+    small_store_flush(&s);
+    produce(part, 10, 1);
+    small_store_flush(&s);
+    small_store_kill(&s);
+    seeds_of(&s, "gap_and_producers");
+    seed(s.disk, &image_of_partition, "recover", "gap_and_producers_mended", MEND_ALL | MEND_PROD);
+    small_store_end(&s);
+}
+
 int main(int argc, char **argv)
 {
     struct small_store s;
@@ -84,8 +126,8 @@ int main(int argc, char **argv)
     seeds_of(&s, "killed");
     seed(s.disk, &image_of_partition, "recover", "killed_mended", MEND_ALL);
     seed(s.disk, &image_of_journal, "journal", "killed_mended", MEND_ALL);
-    seed(s.disk, &image_of_journal, "journal", "power_cut", 0x80u);
-    seed(s.disk, &image_of_journal, "journal", "power_cut_mended", 0x80u | MEND_ALL);
+    seed(s.disk, &image_of_journal, "journal", "power_cut", CUT);
+    seed(s.disk, &image_of_journal, "journal", "power_cut_mended", CUT | MEND_ALL);
     torn_seed(&s, "torn_log", "t/0/00000000000000000014.log", 9);
     torn_seed(&s, "torn_idx", "t/0/00000000000000000014.idx", 4096 + 16 + 7);
     torn_seed(&s, "torn_meta", "t/0/00000000000000000014.meta", 3);
@@ -93,6 +135,7 @@ int main(int argc, char **argv)
     torn_seed(&s, "short_sealed_idx", "t/0/00000000000000000000.idx", 4096 + 16);
     torn_seed(&s, "no_header", "t/0/00000000000000000014.idx", 100);
 
+    gaps_and_producers();
     small_store_open(&s);
     stop(&s);
     seeds_of(&s, "stopped");
