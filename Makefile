@@ -50,6 +50,7 @@ SOURCES := $(wildcard $(FOLDERS:%=%/*.c))
 LIB_OBJS := $(patsubst %.c,$(O)/%.o,$(filter-out daemon/main.c,$(SOURCES)))
 SUPPORT_OBJS := $(patsubst %.c,$(O)/%.o,$(wildcard tests/support/*.c))
 CRASH_OBJS := $(patsubst %.c,$(O)/%.o,$(wildcard tests/crash/*.c))
+CUTS_OBJS := $(patsubst %.c,$(O)/%.o,$(wildcard tests/cuts/*.c))
 programs_of = $(patsubst %.c,$(B)/%,$(wildcard $(1)))
 
 PROGRAM := $(if $(wildcard daemon/main.c),$(B)/topicfs)
@@ -60,6 +61,7 @@ FUZZ_OBJS := $(patsubst %.c,$(O)/%.o,$(filter-out $(FUZZ_ALONE),$(wildcard tests
 SEEDS := $(B)/tests/fuzz/seeds
 UNIT := $(call programs_of,tests/unit/check_*.c) $(FUZZ)
 CRASH := $(if $(CRASH_OBJS),$(B)/tests/crash)
+CUTS := $(B)/tests/cuts
 KILL_PROGRAMS := $(call programs_of,tests/kill/*.c)
 BENCH_PROGRAMS := $(call programs_of,tests/bench/*.c)
 TOOLS := $(patsubst tests/tools/%.c,$(B)/tools/%,$(wildcard tests/tools/*.c))
@@ -69,7 +71,7 @@ BENCH := $(wildcard tests/bench/*.sh)
 C_FILES := $(wildcard $(FOLDERS:%=%/*.c) tests/*/*.c)
 H_FILES := $(wildcard $(FOLDERS:%=%/*.h) tests/*/*.h)
 
-.PHONY: all check check-all check-unit check-e2e check-suites crash kill fuzz fuzz-programs asan \
+.PHONY: all check check-all check-unit check-e2e check-suites crash kill cuts fuzz fuzz-programs asan \
         tsan bench coverage lint tidy format install uninstall clean help FORCE
 
 # ---- Building
@@ -83,7 +85,7 @@ Q := $(if $(V),,@)
 
 # A change of compiler, flags or list of files rebuilds what it concerns.
 $(B)/flags: NOTE = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)
-$(B)/files: NOTE = $(LIB_OBJS) $(SUPPORT_OBJS) $(CRASH_OBJS)
+$(B)/files: NOTE = $(LIB_OBJS) $(SUPPORT_OBJS) $(CRASH_OBJS) $(CUTS_OBJS)
 $(B)/flags $(B)/files: FORCE
 	@mkdir -p $(@D); echo '$(NOTE)' | cmp -s - $@ || echo '$(NOTE)' > $@
 
@@ -111,7 +113,8 @@ $(SEEDS): $(filter-out %/replay.o,$(FUZZ_OBJS))
 $(FUZZ): ALL_LDFLAGS += $(if $(filter fuzz,$(VARIANT)),-fsanitize=fuzzer)
 $(TOOLS): $(B)/tools/%: $(O)/tests/tools/%.o
 $(B)/tests/crash: $(CRASH_OBJS)
-$(UNIT) $(KILL_PROGRAMS) $(BENCH_PROGRAMS) $(SEEDS) $(TOOLS) $(B)/tests/crash: $(ARCHIVES)
+$(B)/tests/cuts: $(CUTS_OBJS)
+$(UNIT) $(KILL_PROGRAMS) $(BENCH_PROGRAMS) $(SEEDS) $(TOOLS) $(B)/tests/crash $(CUTS): $(ARCHIVES)
 	$(call say,LD)
 	@mkdir -p $(@D)
 	$(Q)$(link)
@@ -132,9 +135,12 @@ RUN_E2E = --limit 300 $(E2E)
 CRASH_TIMES = $(shell echo $$(($(if $(filter coverage,$(VARIANT)),1,4) * $(TOPICFS_SCALE))))
 RUN_CRASH = --limit 3600 $(if $(CRASH),'$(CRASH) $(CRASH_TIMES)')
 RUN_KILL = --limit 900 $(KILL)
+# Workers that a cut ends leave no coverage.
+RUN_CUTS = $(if $(filter coverage,$(VARIANT)),,--limit 900 'tests/cuts/cuts.sh ext4' 'tests/cuts/cuts.sh xfs')
 
-check: $(PROGRAM) $(UNIT) $(CRASH) $(KILL_PROGRAMS) $(TOOLS)
-	@$(RUN) $(if $(CI),--limit 900 scripts/lint scripts/fuzz) $(RUN_CRASH) $(RUN_KILL) $(RUN_UNIT) $(RUN_E2E)
+check: $(PROGRAM) $(UNIT) $(CRASH) $(CUTS) $(KILL_PROGRAMS) $(TOOLS)
+	@$(RUN) $(if $(CI),--limit 900 scripts/lint scripts/fuzz) $(RUN_CRASH) $(RUN_KILL) $(RUN_CUTS) \
+	    $(RUN_UNIT) $(RUN_E2E)
 check-all:
 	@$(MAKE) --no-print-directory check TOPICFS_SCALE=10
 check-unit: $(UNIT)
@@ -145,6 +151,8 @@ check-suites: $(PROGRAM) $(UNIT) $(TOOLS)
 	@$(RUN) $(RUN_UNIT) $(RUN_E2E)
 crash: $(CRASH)
 	@$(if $(CRASH),$(CRASH) $(CRASH_TIMES))
+cuts: $(PROGRAM) $(KILL_PROGRAMS) $(CUTS)
+	@$(subst tests/run.sh,,$(RUN)) tests/cuts/cuts.sh
 kill: $(PROGRAM) $(KILL_PROGRAMS) $(TOOLS)
 	@$(if $(KILL),$(subst tests/run.sh,,$(RUN)) $(KILL))
 fuzz-programs: $(FUZZ)
@@ -189,10 +197,12 @@ help:
 	@sed -n 's/^# \(Targets\|  \)/\1/p' $(firstword $(MAKEFILE_LIST))
 # Targets:
 #   all          build/bin/topicfs (the default)
-#   check        everything that fits in CI: unit, crash states, end to end, kill; lint and fuzz where CI is set
+#   check        everything that fits in CI: unit, crash states, end to end, kill, cuts; lint and fuzz
+#                where CI is set
 #   check-all    the same with every number ten times larger
 #   check-unit   check-e2e   one of them
-#   crash  kill  fuzz  crash states, kill -9 cycles, libFuzzer; each ends with its own line
+#   crash  kill  cuts  fuzz  crash states, kill -9 cycles, power cuts of real disks, libFuzzer; each
+#                ends with its own line
 #   asan   tsan  the unit and end-to-end suites under the sanitizer
 #   bench        the table of measured ratios
 #   coverage     line and branch coverage, by folder

@@ -1,0 +1,81 @@
+/* tests/cuts/record: see record.h. */
+#include "tests/cuts/record.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define SMALL "segment.bytes=98304\nset.max.bytes=49152\nmessage.max.bytes=16384\nflush.ms=5\n"
+
+const struct record_where record_where[RECORD_PARTS] = {
+    {"disk", SMALL "partitions=3", 0, false, false},
+    {"disk", NULL, 1, false, false},
+    {"disk", NULL, 2, false, false},
+    {"keyed", SMALL, 0, true, false},
+    {"aged", "segment.ms=1000\nflush.ms=20", 0, false, false},
+    {"os", SMALL "flush.sync=os", 0, false, true},
+};
+
+struct record *record_new(void)
+{
+    void *r = mmap(NULL, sizeof(struct record), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                   -1, 0);
+
+    if (r == MAP_FAILED) {
+        perror("memory");
+        exit(2);
+    }
+    return r;
+}
+
+void record_clear(struct record *r)
+{
+    for (size_t i = 0; i < RECORD_PARTS; i++) {
+        struct record_part *p = &r->parts[i];
+
+        memset(p->sets, 0, p->set_count * sizeof p->sets[0]);
+        memset(p->seen, 0, sizeof p->seen);
+        memset(p->recovered, 0, sizeof p->recovered);
+        p->set_count = p->seen_turn = p->recovered_turn = 0;
+    }
+    memset(r->topics, 0, sizeof r->topics);
+    r->topic_count = 0;
+}
+
+void record_add_set(struct record_part *p, uint64_t offset, uint32_t len, uint32_t crc)
+{
+    uint32_t i = atomic_fetch_add(&p->set_count, 1);
+
+    if (i >= RECORD_SETS) {
+        fprintf(stderr, "more sets than there is room for\n");
+        abort();
+    }
+    p->sets[i].offset = offset;
+    p->sets[i].len = len;
+    p->sets[i].crc = crc;
+    p->sets[i].ready = 1;
+}
+
+void record_put_seen(struct record_seen pair[2], _Atomic uint32_t *turn, uint64_t end, uint32_t crc)
+{
+    uint32_t next = *turn + 1;
+
+    pair[next % 2] = (struct record_seen){end, crc};
+    *turn = next;
+}
+
+void record_object(struct record *r, const char *fmt, ...)
+{
+    char text[500];
+    va_list ap;
+
+    if (atomic_fetch_add(&r->lost, 1) >= 20)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    printf("# run %u: %s\n", r->run, text);
+    fflush(stdout);
+}

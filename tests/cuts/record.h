@@ -1,0 +1,89 @@
+/*
+ * tests/cuts/record: what a store has promised, kept where no power cut of its
+ * disk reaches.
+ *
+ * One struct in memory that the processes share. Workers (load.c) write into
+ * it as the store answers them; the next worker compares the recovered store
+ * with it (verify.c). A worker may be killed at any instruction: an entry
+ * counts once its `ready` is set, a pair once its turn has come.
+ */
+#ifndef TESTS_CUTS_RECORD_H
+#define TESTS_CUTS_RECORD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define RECORD_SETS  (1u << 16)
+#define RECORD_PARTS 6u
+#define RECORD_MADE  1024u
+
+/* A set whose flush was waited for. */
+struct record_set {
+    uint64_t offset;
+    uint32_t len, crc;
+    _Atomic uint32_t ready;
+};
+
+/* The log from its beginning to `end`, as somebody read it. */
+struct record_seen {
+    uint64_t end;
+    uint32_t crc;
+};
+
+struct record_part {
+    struct record_set sets[RECORD_SETS];
+    _Atomic uint32_t set_count;
+    struct record_seen seen[2]; /* by a reader under load: [seen_turn % 2] */
+    _Atomic uint32_t seen_turn;
+    struct record_seen recovered[2]; /* by a worker after recovery, likewise */
+    _Atomic uint32_t recovered_turn;
+};
+
+/* Of topic "n<i>": what was asked for and answered. */
+enum record_topic { TOPIC_NONE, TOPIC_MAKING, TOPIC_MADE, TOPIC_REMOVING, TOPIC_REMOVED };
+
+enum phase { PHASE_BEGUN, PHASE_VERIFIED, PHASE_LOADED, PHASE_STOPPING, PHASE_STOPPED };
+
+struct record {
+    /* of a store's life */
+    struct record_part parts[RECORD_PARTS];
+    _Atomic uint32_t topics[RECORD_MADE]; /* enum record_topic */
+    _Atomic uint32_t topic_count;
+    /* of a worker's */
+    _Atomic uint32_t run; /* raised with each worker */
+    _Atomic uint32_t phase;
+    _Atomic bool stop; /* it shall stop cleanly */
+    /* From now on calls may fail, and nothing more is promised: while ext4 is
+     * being shut down an fdatasync may return 0 that did nothing, which none
+     * does before the power goes. Set before the cut, looked at after the call. */
+    _Atomic bool cut;
+    /* of the program's */
+    _Atomic uint64_t acknowledged; /* sets */
+    _Atomic uint64_t lost;         /* whatever is not as it should be */
+    _Atomic uint64_t rolls; /* sealed segments that were verified, each time anew */
+    _Atomic uint64_t turns; /* the journal's files took turns, in workers that came to an end */
+};
+
+struct record_where {
+    const char *topic, *settings;
+    uint32_t partition;
+    bool keyed; /* messages with keys and headers */
+    bool os;    /* flush.sync=os: readers see what a power cut may take */
+};
+extern const struct record_where record_where[RECORD_PARTS];
+
+/* In memory that children share. */
+struct record *record_new(void);
+/* For a fresh store. */
+void record_clear(struct record *r);
+
+void record_add_set(struct record_part *p, uint64_t offset, uint32_t len, uint32_t crc);
+/* Replaces a pair so that a kill leaves the old or the new one. */
+void record_put_seen(struct record_seen pair[2], _Atomic uint32_t *turn, uint64_t end,
+                     uint32_t crc);
+
+/* Says what is wrong and counts it. */
+__attribute__((format(printf, 2, 3))) void record_object(struct record *r, const char *fmt, ...);
+
+#endif
