@@ -134,6 +134,7 @@ static int start_mount(struct program *p, struct err *err)
     struct fs_options options = {
         .store = p->store,
         .store_path = p->store_path,
+        .version = TOPICFS_VERSION,
         .mountpoint = p->mount_path,
         .mount_options = p->conf.mount_options.data,
         .allow_other = p->conf.allow_other,

@@ -124,7 +124,8 @@ static int open_kind(struct handle *h)
         }
         return tree_text(h->handles->tree, node, &h->text);
     case NODE_OFFSETS:
-    case NODE_STATUS: return tree_text(h->handles->tree, node, &h->text);
+    case NODE_STATUS:
+    case NODE_METRICS: return tree_text(h->handles->tree, node, &h->text);
     case NODE_SEGMENT:
     case NODE_SEALED_SEGMENT: return open_segment(h);
     case NODE_FROZEN: return open_frozen(h);
@@ -241,7 +242,8 @@ int handle_read(struct handle *h, uint64_t pos, uint64_t size, struct gather *ou
     switch (key->kind) {
     case NODE_CONFIG:
     case NODE_OFFSETS:
-    case NODE_STATUS: return read_text(h, pos, size, out);
+    case NODE_STATUS:
+    case NODE_METRICS: return read_text(h, pos, size, out);
     case NODE_SEGMENT:
     case NODE_SEALED_SEGMENT: return gather_segment(out, h->seg, pos, size);
     case NODE_FROZEN: return gather_partition(out, h->node->part, offset, key->end, size);

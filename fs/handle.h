@@ -7,7 +7,7 @@
  *   publish            direct; a struct publisher, or nothing where it is only
  *                      read (it reads as empty)
  *   .config .offsets   direct; the text as it was when opened
- *   .status
+ *   .status .metrics
  *   segments           sealed: passthrough, or the kernel's page cache where
  *                      that is not to be had; the newest: direct. Held: they
  *                      stay readable after retention removed them.

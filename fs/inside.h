@@ -21,6 +21,7 @@
 #include <stdbool.h>
 
 #include "fs/handle.h"
+#include "fs/metrics.h"
 #include "fs/mount.h"
 #include "fs/passthrough.h"
 #include "fs/stream.h"
@@ -39,6 +40,8 @@ struct fs {
     struct passthrough passthrough;
     struct notify *notify;
     struct fuse_session *session;
+    struct fs_metrics metrics;
+    uint64_t mounted_ms;
 
     pthread_mutex_t poll_lock; /* every handle's `poll` */
 

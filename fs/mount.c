@@ -357,6 +357,11 @@ static int status_lines(void *arg, struct buf *out)
                       streams_waiting(fs->streams));
 }
 
+static int metrics_lines(void *arg, struct buf *out)
+{
+    return fs_metrics_text(arg, out);
+}
+
 static struct fs *fs_new(const struct fs_options *options)
 {
     struct fs *fs = calloc(1, sizeof(*fs));
@@ -369,7 +374,9 @@ static struct fs *fs_new(const struct fs_options *options)
     fs->tree.topic_default = options->topic_default;
     fs->tree.root_mode = options->root_mode ? options->root_mode : DEFAULT_ROOT_MODE;
     fs->tree.status = status_lines;
-    fs->tree.status_arg = fs;
+    fs->tree.metrics = metrics_lines;
+    fs->tree.arg = fs;
+    fs->mounted_ms = clock_wall_ms();
     fs->passthrough.wanted = !options->no_passthrough;
     fs->store_path = strdup(options->store_path);
     fs->mountpoint = strdup(options->mountpoint);

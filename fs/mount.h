@@ -29,6 +29,7 @@ struct fs_options {
     struct store *store;    /* open, with threads; outlives the fs */
     const char *store_path; /* its directory: what statfs tells */
     const char *mountpoint;
+    const char *version;       /* of topicfs, for .metrics; outlives the fs; NULL = none */
     const char *mount_options; /* more for -o ("ro,noatime"); NULL = none */
     bool allow_other;          /* other users than the daemon's */
     uint32_t root_mode;        /* 0 = 0755 */

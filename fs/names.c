@@ -117,6 +117,8 @@ static bool in_root(const char *text, struct name *out)
 {
     if (strcmp(text, ".status") == 0)
         out->kind = NAME_STATUS;
+    else if (strcmp(text, ".metrics") == 0)
+        out->kind = NAME_METRICS;
     else if (topic_name_valid(text))
         out->kind = NAME_TOPIC;
     return out->kind != NAME_NONE;

@@ -2,7 +2,7 @@
  * fs/names: the grammar of the names in the tree. Text only: nothing is looked
  * up here, nothing is known about what exists.
  *
- *     in the root       .status  TOPIC
+ *     in the root       .status .metrics TOPIC
  *     in a topic        publish .config .offsets sealed PARTITION
  *                       latest+ earliest+ @TIME+
  *     in a partition    publish <20 digits>.log  START- START-END START+
@@ -26,6 +26,7 @@
 enum name_kind {
     NAME_NONE, /* not of the grammar */
     NAME_STATUS,
+    NAME_METRICS,
     NAME_TOPIC,
     NAME_PARTITION,
     NAME_PUBLISH,

@@ -51,6 +51,7 @@ enum node_kind {
     NODE_STREAM = 13,         /* START+ */
     NODE_LINK = 14,           /* a name with a word, in a partition */
     NODE_MERGED = 15,         /* a stream over all partitions */
+    NODE_METRICS = 16,
 };
 
 /* What a node is. Two equal keys are one node (but for publish files). */

@@ -8,10 +8,14 @@
 
 int ops_reply_gather(fuse_req_t req, struct gather *g)
 {
+    struct fs_metrics *m = &ops_fs(req)->metrics;
+    uint64_t len = g->len;
     int rc = g->count == 1 ? fuse_reply_buf(req, g->iov[0].iov_base, g->iov[0].iov_len)
                            : fuse_reply_iov(req, g->iov, g->count);
 
     gather_release(g);
+    fs_metrics_add(m, FS_COUNT_READS, 1);
+    fs_metrics_add(m, FS_COUNT_READ_BYTES, len);
     return rc;
 }
 
@@ -67,14 +71,19 @@ static void read_file(fuse_req_t req, fuse_ino_t ino, size_t size, off_t pos,
 /* An acknowledged write is answered by the flush of what it wrote. */
 static void publish(fuse_req_t req, struct publisher *p, const char *data, size_t len)
 {
+    struct fs_metrics *m = &ops_fs(req)->metrics;
     ssize_t n = publisher_write(p, data, len);
 
-    if (n < 0)
+    fs_metrics_add(m, FS_COUNT_WRITES, 1);
+    fs_metrics_add(m, FS_COUNT_WRITTEN_BYTES, n > 0 ? (uint64_t)n : 0);
+    if (n < 0) {
+        fs_metrics_publish_failed(m, (int)n);
         ops_reply_code(req, (int)n);
-    else if (n > 0 && publisher_ack_write(p))
+    } else if (n > 0 && publisher_ack_write(p)) {
         ops_answer_write(req, p, (size_t)n);
-    else
+    } else {
         fuse_reply_write(req, (size_t)n);
+    }
 }
 
 static void write_file(fuse_req_t req, fuse_ino_t ino, const char *data, size_t len, off_t pos,

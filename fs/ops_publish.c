@@ -40,12 +40,14 @@ static void leave(struct publish_answer *a)
 
 static void answer(struct publish_answer *a, int rc)
 {
-    if (rc < 0)
+    if (rc < 0) {
+        fs_metrics_publish_failed(&a->fs->metrics, rc);
         ops_reply_code(a->req, rc);
-    else if (a->count > 0)
+    } else if (a->count > 0) {
         fuse_reply_write(a->req, a->count);
-    else
+    } else {
         fuse_reply_err(a->req, 0);
+    }
 }
 
 static void done(struct publish_wait *wait, int rc)

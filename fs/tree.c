@@ -84,8 +84,8 @@ static int find_in_root(struct tree *tree, const char *text, struct node_key *ke
 
     if (!name_parse(IN_ROOT, text, &name))
         return -ENOENT;
-    if (name.kind == NAME_STATUS) {
-        key->kind = NODE_STATUS;
+    if (name.kind == NAME_STATUS || name.kind == NAME_METRICS) {
+        key->kind = name.kind == NAME_STATUS ? NODE_STATUS : NODE_METRICS;
         return 0;
     }
     key->kind = NODE_TOPIC;

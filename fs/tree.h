@@ -33,9 +33,10 @@ struct tree {
     gid_t gid;
     _Atomic uint64_t changed_ms; /* the root's mtime */
 
-    /* Adds the mount's own lines to .status; may be NULL. */
+    /* Add the mount's own lines to .status and .metrics; may be NULL. */
     int (*status)(void *arg, struct buf *out);
-    void *status_arg;
+    int (*metrics)(void *arg, struct buf *out);
+    void *arg;
 };
 
 /* store, topic_default, root_mode, status are the caller's to set. */
@@ -69,7 +70,7 @@ struct tree_attr {
 int tree_attr(struct tree *tree, const struct node *node, struct segment *seg,
               struct tree_attr *out) MUST_CHECK;
 
-/* The text of .status, .config or .offsets. */
+/* The text of .status, .metrics, .config or .offsets. */
 int tree_text(struct tree *tree, const struct node *node, struct buf *out) MUST_CHECK;
 
 /* What setattr(2)s want; -1 and false: leave it. */

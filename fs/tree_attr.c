@@ -146,7 +146,8 @@ static mode_t mode_of(const struct tree *tree, const struct node *node)
     case NODE_TOPIC:
     case NODE_PARTITION:
     case NODE_SEALED: return S_IFDIR | access;
-    case NODE_STATUS: return S_IFREG | (access & 0444);
+    case NODE_STATUS:
+    case NODE_METRICS: return S_IFREG | (access & 0444);
     case NODE_PUBLISH: return S_IFREG | (access & 0666);
     case NODE_CONFIG: return S_IFREG | (access & 0444) | 0200;
     case NODE_LINK: return S_IFLNK | 0777;
@@ -182,6 +183,7 @@ int tree_attr(struct tree *tree, const struct node *node, struct segment *seg,
     case NODE_STATUS:
     case NODE_CONFIG:
     case NODE_OFFSETS: return text_attr(tree, node, out);
+    case NODE_METRICS: out->entry_seconds = SHORT_SECONDS; return 0;
     case NODE_LINK: return link_attr(tree, node, out);
     case NODE_PUBLISH: out->attr_seconds = FOREVER_SECONDS; return 0;
     case NODE_MERGED: return 0;
@@ -199,7 +201,12 @@ int tree_text(struct tree *tree, const struct node *node, struct buf *out)
     case NODE_STATUS:
         rc = store_status(tree->store, out);
         if (rc == 0 && tree->status)
-            rc = tree->status(tree->status_arg, out);
+            rc = tree->status(tree->arg, out);
+        return rc;
+    case NODE_METRICS:
+        rc = store_metrics(tree->store, out);
+        if (rc == 0 && tree->metrics)
+            rc = tree->metrics(tree->arg, out);
         return rc;
     default: return -EINVAL;
     }

@@ -5,7 +5,16 @@
 #include "fs/tree.h"
 
 /* Cookies of the fixed names; below FIRST_COOKIE for good. */
-enum { DOT = 1, DOT_DOT = 2, STATUS = 3, PUBLISH = 3, CONFIG = 4, OFFSETS = 5, FIRST_COOKIE = 16 };
+enum {
+    DOT = 1,
+    DOT_DOT = 2,
+    STATUS = 3, /* in the root */
+    METRICS = 4,
+    PUBLISH = 3, /* in a topic or a partition */
+    CONFIG = 4,
+    OFFSETS = 5,
+    FIRST_COOKIE = 16,
+};
 
 /* In sealed/ a cookie is 16 + (partition, base) in 63 bits, the sign bit being
  * no use to telldir(3): 65,536 partitions of 128 TiB. Segments beyond are not
@@ -50,7 +59,8 @@ static void list_root(struct tree *tree, struct listing *l)
 {
     uint64_t after = l->after < FIRST_COOKIE ? FIRST_COOKIE - 1 : l->after;
     struct topic *topic;
-    bool more = emit_fixed(l, STATUS, ".status", NODE_STATUS);
+    bool more = emit_fixed(l, STATUS, ".status", NODE_STATUS) &&
+                emit_fixed(l, METRICS, ".metrics", NODE_METRICS);
 
     while (more && after < UINT32_MAX &&
            (topic = store_topic_next(tree->store, (uint32_t)after)) != NULL) {

@@ -40,7 +40,7 @@ struct group {
     uint64_t log_pos, meta_pos;         /* where it begins */
     uint64_t log_bytes, meta_bytes;
     uint64_t count; /* messages */
-    uint32_t iovs;
+    uint32_t sets, iovs;
     uint32_t time_ms; /* after the segment's base time */
 };
 
@@ -97,22 +97,21 @@ static struct group group_take(struct partition *part, const struct segment *seg
         .log_pos = part->appended.offset - seg->base,
         .meta_pos = part->appended.meta_end,
     };
-    unsigned sets = 0;
 
     for (struct append_request *r = first; r != end; r = r->next) {
-        bool full = sets >= GROUP_SETS_MAX || g.log_bytes + r->set->log_bytes > GROUP_BYTES_MAX ||
+        bool full = g.sets >= GROUP_SETS_MAX || g.log_bytes + r->set->log_bytes > GROUP_BYTES_MAX ||
                     g.iovs + r->set->iov_count > GROUP_IOV_MAX;
 
-        if ((sets > 0 && full) || !fits(part, seg, &g, r->set))
+        if ((g.sets > 0 && full) || !fits(part, seg, &g, r->set))
             break;
-        if (sets > 0 && r->set->produced && !joins(part, r->set))
+        if (g.sets > 0 && r->set->produced && !joins(part, r->set))
             break; /* it is answered as the first of the next group */
         g.log_bytes += r->set->log_bytes;
         g.meta_bytes += r->set->meta.len;
         g.count += r->set->count;
         g.iovs += (uint32_t)r->set->iov_count;
         g.end = r->next;
-        sets++;
+        g.sets++;
     }
     return g;
 }
@@ -236,7 +235,7 @@ static int append_written(struct partition *part, struct segment *seg, struct gr
     };
 
     answer(part, g, at.time_ms);
-    flusher_appended(part, &at);
+    flusher_appended(part, &at, g->sets);
     return 0;
 }
 

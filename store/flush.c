@@ -106,17 +106,72 @@ static void schedule(struct flusher *fl, struct partition *part)
     }
 }
 
-void flusher_appended(struct partition *part, const struct mark *at)
+/* -- the marks (flusher.lock) -- */
+
+void flush_raise_visible(struct partition *part, const struct mark *to)
+{
+    struct flusher *fl = &part->store->flusher;
+    struct metrics *m = &part->store->metrics;
+    uint64_t bytes = to->offset - part->visible.offset;
+
+    metrics_add(m, COUNT_MESSAGES_VISIBLE, to->number - part->visible.number);
+    metrics_add(m, COUNT_BYTES_VISIBLE, bytes);
+    fl->unflushed_bytes -= bytes;
+    fl->undurable_bytes += bytes;
+    part->visible = *to;
+    atomic_store_explicit(&part->visible_end, to->offset, memory_order_release);
+}
+
+void flush_raise_durable(struct partition *part, const struct mark *to)
+{
+    part->store->flusher.undurable_bytes -= to->offset - part->durable.offset;
+    part->durable = *to;
+}
+
+static void raise_appended(struct partition *part, const struct mark *to, uint64_t sets)
+{
+    struct topic *topic = part->topic;
+    struct metrics *m = &part->store->metrics;
+    uint64_t messages = to->number - part->appended.number;
+    uint64_t bytes = to->offset - part->appended.offset;
+
+    metrics_add(m, COUNT_SETS_APPENDED, sets);
+    metrics_add(m, COUNT_MESSAGES_APPENDED, messages);
+    metrics_add(m, COUNT_BYTES_APPENDED, bytes);
+    atomic_fetch_add_explicit(&topic->messages_appended, messages, memory_order_relaxed);
+    atomic_fetch_add_explicit(&topic->bytes_appended, bytes, memory_order_relaxed);
+    part->store->flusher.unflushed_bytes += bytes;
+    part->appended = *to;
+    atomic_store_explicit(&part->end, to->offset, memory_order_release);
+}
+
+void flusher_count(struct flusher *fl, struct partition *part)
+{
+    pthread_mutex_lock(&fl->lock);
+    fl->unflushed_bytes += part->appended.offset - part->visible.offset;
+    fl->undurable_bytes += part->visible.offset - part->durable.offset;
+    pthread_mutex_unlock(&fl->lock);
+}
+
+void flusher_forget(struct partition *part)
+{
+    struct flusher *fl = &part->store->flusher;
+
+    pthread_mutex_lock(&fl->lock);
+    fl->unflushed_bytes -= part->appended.offset - part->visible.offset;
+    fl->undurable_bytes -= part->visible.offset - part->durable.offset;
+    pthread_mutex_unlock(&fl->lock);
+}
+
+void flusher_appended(struct partition *part, const struct mark *at, uint64_t sets)
 {
     struct flusher *fl = &part->store->flusher;
     struct waiter *list = NULL;
 
     pthread_mutex_lock(&fl->lock);
-    part->appended = *at;
-    atomic_store_explicit(&part->end, at->offset, memory_order_release);
+    raise_appended(part, at, sets);
     if (topic_config(part->topic)->flush_os) {
-        part->visible = *at;
-        atomic_store_explicit(&part->visible_end, at->offset, memory_order_release);
+        flush_raise_visible(part, at);
         if (part->flush.waiters)
             flush_take_waiters(part, 0, &list);
         if (!part->flush.busy && flush_hurried(part))
@@ -159,11 +214,10 @@ void flush_finish(struct flusher *fl, struct flush_job *job, size_t n, bool dire
 
         part->flush.busy = part->flush.claimed = false;
         if (job[i].rc == 0 && !atomic_load(&part->failed)) {
-            if (direct && part->durable.offset <= job[i].to.offset)
-                part->durable = job[i].to;
             if (part->visible.offset <= job[i].to.offset)
-                part->visible = job[i].to;
-            atomic_store_explicit(&part->visible_end, part->visible.offset, memory_order_release);
+                flush_raise_visible(part, &job[i].to);
+            if (direct && part->durable.offset <= job[i].to.offset)
+                flush_raise_durable(part, &job[i].to);
             flush_take_waiters(part, 0, &list);
             schedule(fl, part);
         } else {
@@ -255,6 +309,7 @@ static void build_record(struct flusher *fl)
 static bool journal_round(struct flusher *fl, uint64_t now_us)
 {
     struct journal *j = &fl->store->journal;
+    uint64_t begun_us;
     struct err err;
     bool any = false;
     size_t bytes;
@@ -269,6 +324,7 @@ static bool journal_round(struct flusher *fl, uint64_t now_us)
         batch_goes_direct(fl);
         return true;
     }
+    begun_us = clock_mono_us();
     build_record(fl);
     if (fl->batch.count == 0)
         return true;
@@ -280,6 +336,7 @@ static bool journal_round(struct flusher *fl, uint64_t now_us)
         return true;
     }
     fl->journal_flushes++;
+    histogram_add(&fl->store->metrics.journal_flush, clock_mono_us() - begun_us);
     flush_finish(fl, fl->batch.job, fl->batch.count, false);
     return true;
 }

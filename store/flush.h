@@ -90,6 +90,10 @@ struct flusher {
     int checkpoint; /* the journal file whose turn has ended and is still needed, or -1 */
     struct flush_jobs batch, jobs; /* of the flush thread, of the direct thread */
     _Atomic uint64_t journal_flushes, direct_flushes, checkpoints; /* for .status */
+    /* For .metrics, of all partitions: appended and not visible, visible and not
+     * durable; those who wait for a flush, for messages. */
+    uint64_t unflushed_bytes, undurable_bytes;
+    uint64_t waiting, watching;
 };
 
 int flusher_init(struct flusher *fl, struct store *store) MUST_CHECK;
@@ -98,8 +102,13 @@ int flusher_start(struct flusher *fl, struct err *err) MUST_CHECK;
 void flusher_stop(struct flusher *fl);
 void flusher_release(struct flusher *fl);
 
-/* Tells of an append that ended at `at`. */
-void flusher_appended(struct partition *part, const struct mark *at);
+/* Tells of an append of `sets` sets that ended at `at`. */
+void flusher_appended(struct partition *part, const struct mark *at, uint64_t sets);
+
+/* Sets the totals for .metrics, when a store has been opened; and takes a
+ * partition out of them that goes. */
+void flusher_count(struct flusher *fl, struct partition *part);
+void flusher_forget(struct partition *part);
 
 /* A roll's way in: waits until no flush has the partition, and takes it. */
 void flusher_claim(struct partition *part);
@@ -134,6 +143,9 @@ bool flusher_work(struct flusher *fl, bool now);
 /* Puts the partition into the heap, or moves it up; lock held, not busy. */
 void flush_due(struct flusher *fl, struct partition *part, uint64_t due_us);
 void flush_not_due(struct flusher *fl, struct partition *part);
+/* Raise a mark of the partition; lock held. */
+void flush_raise_visible(struct partition *part, const struct mark *to);
+void flush_raise_durable(struct partition *part, const struct mark *to);
 /* The flush up to job->to ended with job->rc; for `n` jobs under one lock. */
 void flush_finish(struct flusher *fl, struct flush_job *job, size_t n, bool direct);
 /* Queues a busy partition for the direct thread; lock held. */

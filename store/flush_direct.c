@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/diag.h"
 #include "store/inside.h"
 
@@ -174,10 +175,14 @@ static void take_direct(struct flusher *fl)
 
 static void flush_jobs(struct store *store, struct flush_job *job, size_t n)
 {
+    uint64_t begun_us = clock_mono_us();
+
     for (size_t i = 0; i < n; i++)
         if (job[i].rc == 0)
             job_open(&job[i]);
     sync_jobs(store, job, n);
+    if (n > 0)
+        histogram_add(&store->metrics.direct_flush, clock_mono_us() - begun_us);
 }
 
 bool flush_direct_round(struct flusher *fl)
@@ -223,8 +228,8 @@ int flusher_flush_claimed(struct partition *part, struct err *err)
     write_slots(&job, 1);
     if (job.rc == 0) {
         pthread_mutex_lock(&fl->lock);
-        part->durable = part->visible = job.to;
-        atomic_store_explicit(&part->visible_end, job.to.offset, memory_order_release);
+        flush_raise_visible(part, &job.to);
+        flush_raise_durable(part, &job.to);
         flush_take_waiters(part, 0, &list);
         fl->direct_flushes++;
         pthread_mutex_unlock(&fl->lock);
@@ -272,7 +277,7 @@ static void end_checkpoint_step(struct flusher *fl, int file)
         job->part->flush.checkpointing = false;
         job->part->flush.journaled[file] = 0; /* or it has failed: see turn_is_stuck() */
         if (job->rc == 0 && job->part->durable.offset < job->to.offset)
-            job->part->durable = job->to;
+            flush_raise_durable(job->part, &job->to);
     }
     pthread_cond_broadcast(&fl->idle);
     pthread_mutex_unlock(&fl->lock);

@@ -15,8 +15,17 @@
 
 #define TELL_INLINE 8
 
+/* Of those who wait for a flush, or for messages. Lock held. */
+static uint64_t *queue_length(struct partition *part, const struct waiter *w)
+{
+    struct flusher *fl = &part->store->flusher;
+
+    return w->hurried ? &fl->waiting : &fl->watching;
+}
+
 static void unlink_waiter(struct partition *part, struct waiter *w)
 {
+    --*queue_length(part, w);
     if (w->prev)
         w->prev->next = w->next;
     else
@@ -150,6 +159,7 @@ static bool enqueue(struct partition *part, struct waiter *w, int *rc)
     if (w->next)
         w->next->prev = w;
     part->flush.waiters = w;
+    ++*queue_length(part, w);
     w->queued = true;
     return true;
 }

@@ -27,6 +27,7 @@
 
 #include "store/flush.h"
 #include "store/journal.h"
+#include "store/metrics.h"
 #include "store/producers.h"
 #include "store/retain.h"
 #include "store/segment.h"
@@ -106,6 +107,7 @@ struct topic {
     size_t old_partition_count;
     _Atomic uint32_t partition_count;
     atomic_uint turn;
+    _Atomic uint64_t messages_appended, bytes_appended; /* since the start */
     struct topic *hash_next;
 };
 
@@ -148,6 +150,8 @@ struct store {
     struct retainer retainer;
     _Atomic bool stopping;
     _Atomic uint64_t messages_cut, parts_replayed;
+    uint64_t open_us; /* how long opening took */
+    struct metrics metrics;
 };
 
 /* -- partition.c -- */
@@ -165,6 +169,7 @@ struct segment *partition_newest(struct partition *part); /* lock held, or the a
 int partition_add_segment(struct partition *part, struct segment *seg) MUST_CHECK; /* lock */
 int partition_add_damage(struct partition *part, uint64_t offset, uint64_t end,
                          uint64_t messages) MUST_CHECK;
+void partition_forget_damage(struct partition *part);
 /* Keeps the newest segment's files open while something of it is not durable. */
 int partition_pin(struct partition *part, struct err *err) MUST_CHECK;
 void partition_unpin(struct partition *part);

@@ -390,5 +390,6 @@ int journal_write(struct journal *j, struct err *err)
     }
     j->sequence++;
     jf->pos += need;
+    metrics_add(&j->store->metrics, COUNT_JOURNAL_BYTES, j->record.len);
     return 0;
 }

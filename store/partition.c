@@ -33,8 +33,15 @@ struct partition *partition_new(struct topic *topic, uint32_t index)
 
 void partition_free(struct partition *part)
 {
+    struct metrics *m;
+
     if (!part)
         return;
+    m = &part->store->metrics;
+    if (atomic_load(&part->failed))
+        atomic_fetch_sub(&m->failed_partitions, 1);
+    partition_forget_damage(part);
+    flusher_forget(part);
     if (part->pinned)
         segment_unuse(partition_newest(part));
     if (part->retention.going_used)
@@ -96,6 +103,7 @@ int partition_fail(struct partition *part, int code, const char *fmt, ...)
         part->why = strdup(why);
         first = true;
         atomic_store(&part->failed, true);
+        atomic_fetch_add(&part->store->metrics.failed_partitions, 1);
     }
     pthread_mutex_unlock(&part->lock);
     if (first)
@@ -129,6 +137,7 @@ int partition_add_segment(struct partition *part, struct segment *seg)
 
 int partition_add_damage(struct partition *part, uint64_t offset, uint64_t end, uint64_t messages)
 {
+    struct metrics *m = &part->store->metrics;
     struct damage *damages;
     size_t at = part->damage_count;
 
@@ -140,6 +149,7 @@ int partition_add_damage(struct partition *part, uint64_t offset, uint64_t end, 
     if (damages && damages->end == offset) {
         damages->end = end;
         damages->messages += messages;
+        atomic_fetch_add(&m->damaged_messages, messages);
         return 0;
     }
     damages = realloc(part->damages, (part->damage_count + 1) * sizeof *damages);
@@ -149,7 +159,18 @@ int partition_add_damage(struct partition *part, uint64_t offset, uint64_t end, 
     memmove(damages + at + 1, damages + at, (part->damage_count - at) * sizeof *damages);
     damages[at] = (struct damage){offset, end, messages};
     part->damage_count++;
+    atomic_fetch_add(&m->damaged_runs, 1);
+    atomic_fetch_add(&m->damaged_messages, messages);
     return 0;
+}
+
+void partition_forget_damage(struct partition *part)
+{
+    struct metrics *m = &part->store->metrics;
+
+    atomic_fetch_sub(&m->damaged_runs, part->damage_count);
+    while (part->damage_count > 0)
+        atomic_fetch_sub(&m->damaged_messages, part->damages[--part->damage_count].messages);
 }
 
 int partition_pin(struct partition *part, struct err *err)

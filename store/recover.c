@@ -279,7 +279,7 @@ int recover_load_clean(struct partition *part, struct err *err)
         /* It may be tried again: nothing of this attempt stays. */
         while (part->segment_count > 0)
             segment_put(part->segments[--part->segment_count]);
-        part->damage_count = 0;
+        partition_forget_damage(part);
         part->retention.sealed_bytes = 0;
         return rc;
     }

@@ -157,6 +157,7 @@ static int replace_newest(struct partition *part, struct segment *old, struct se
         return rc;
     segment_unuse(old); /* the pin moves on to the next one, which was made used */
     flush_tell(&part->store->flusher, list);
+    metrics_add(&part->store->metrics, COUNT_SEGMENTS_BEGUN, 1);
     return 0;
 }
 

@@ -314,9 +314,22 @@ static int open_files(struct store *store, struct err *err)
     return 0;
 }
 
+/* What .metrics counts begins with the end of the start. */
+static void begin_counting(struct store *store, uint64_t begun_us)
+{
+    for (int i = 0; i < COUNT_ALL; i++)
+        atomic_store(&store->metrics.count[i], 0);
+    store->flusher.unflushed_bytes = store->flusher.undurable_bytes = 0;
+    for (size_t i = 0; i < store->topic_count; i++)
+        for (uint32_t p = 0; p < topic_partition_count(store->by_number[i]); p++)
+            flusher_count(&store->flusher, topic_partition(store->by_number[i], p));
+    store->open_us = clock_mono_us() - begun_us;
+}
+
 int store_open(struct store **out, const struct store_options *options, struct err *err)
 {
     struct store *store = store_new(options);
+    uint64_t begun_us = clock_mono_us();
     struct err local;
     int rc;
 
@@ -325,6 +338,8 @@ int store_open(struct store **out, const struct store_options *options, struct e
     if (!store)
         return err_set(err, -ENOMEM, "out of memory");
     rc = open_files(store, err);
+    if (rc == 0)
+        begin_counting(store, begun_us);
     if (rc == 0 && options->threads)
         rc = flusher_start(&store->flusher, err);
     if (rc == 0)

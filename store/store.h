@@ -92,6 +92,9 @@ bool store_work(struct store *store, bool now);
 /* Text for people: one `key: value` line each. */
 int store_status(struct store *store, struct buf *out) MUST_CHECK;
 
+/* Numbers for Prometheus, in its text format 0.0.4: docs/metrics.md. */
+int store_metrics(struct store *store, struct buf *out) MUST_CHECK;
+
 uint64_t store_wall_ms(struct store *store);
 
 /*

@@ -35,6 +35,7 @@ void topic_free(struct topic *topic)
 {
     struct partition **parts = atomic_load(&topic->partitions);
 
+    atomic_fetch_sub(&topic->store->metrics.partitions, topic->partition_count);
     for (uint32_t i = 0; i < topic->partition_count; i++)
         partition_free(parts[i]);
     free(parts);
@@ -148,6 +149,7 @@ int topic_add_partitions(struct topic *topic, uint32_t count, bool fresh)
         topic->old_partitions[topic->old_partition_count++] = old;
     atomic_store(&topic->partitions, parts);
     atomic_store(&topic->partition_count, count);
+    atomic_fetch_add(&topic->store->metrics.partitions, count - have);
     return 0;
 }
 

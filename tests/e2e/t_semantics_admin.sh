@@ -80,9 +80,9 @@ case_offsets_and_status()
     is "$(grep -e '^store:' -e '^mount:' "$MNT/.status")" "store: $STORE
 mount: $MNT" "A16: it names the store and the mount"
     calls <<'END'
-for name in ("t/.offsets", ".status"):
+for name in ("t/.offsets", ".status", ".metrics"):
     errno_of("A17: " + name, "EPERM", os.open, name, os.O_WRONLY)
-    errno_of("A17: truncated", "EPERM", os.truncate, name, 0)
+    errno_of("A17: truncated", "EPERM", os.truncate, name, 1)
 END
 }
 

@@ -104,7 +104,7 @@ case_in_the_root()
 {
     start_t || return
     mkdir "$MNT/other"
-    is "$(list "$MNT")" ".status other t " "N1: the root's list"
+    is "$(list "$MNT")" ".metrics .status other t " "N1: the root's list"
     calls <<'END'
 for name in ("a b", "-a", ".a", "ä", "a/", "a:b", "a\nb"):
     errno_of("N2: %r" % name, "" if name == "a/" else "EINVAL", os.mkdir, name)

@@ -20,7 +20,7 @@ case_attributes()
     start_t "${SMALL[@]}" || return
     publish_lines 1 30
     calls <<'END'
-names = [".", ".status", "t", "t/publish", "t/.config", "t/.offsets", "t/sealed", "t/latest+", "t/0",
+names = [".", ".status", ".metrics", "t", "t/publish", "t/.config", "t/.offsets", "t/sealed", "t/latest+", "t/0",
          "t/0/0-", "t/0/0+", "t/0/0-400", "t/0/" + SEGMENT, "t/0/00000000000000008000.log",
          "t/sealed/0-" + SEGMENT, "t/0/latest-", "t/0/earliest-latest"]
 for name in names:

@@ -41,6 +41,7 @@ struct name_case {
 
 static const struct name_case good[] = {
     {IN_ROOT, ".status", NAME_STATUS, NO, NO, 0},
+    {IN_ROOT, ".metrics", NAME_METRICS, NO, NO, 0},
     {IN_ROOT, "clicks", NAME_TOPIC, NO, NO, 0},
     {IN_ROOT, "0", NAME_TOPIC, NO, NO, 0},
     {IN_ROOT, "publish", NAME_TOPIC, NO, NO, 0},
@@ -102,6 +103,7 @@ static const struct name_case bad[] = {
     NONE(IN_TOPIC, "publish "),
     NONE(IN_TOPIC, "publishx"),
     NONE(IN_TOPIC, ".status"),
+    NONE(IN_TOPIC, ".metrics"),
     NONE(IN_TOPIC, "latest+.json"),
     NONE(IN_PARTITION, ""),
     NONE(IN_PARTITION, "0"),

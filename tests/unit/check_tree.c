@@ -111,11 +111,14 @@ START_TEST(names_elsewhere)
         const char *name;
         int rc;
     } cases[] = {
-        {true, "t", 0},           {true, ".status", 0},  {true, "u", ENOENT},
-        {true, ".t", ENOENT},     {false, "0", 0},       {false, "1", ENOENT},
-        {false, "publish", 0},    {false, ".config", 0}, {false, ".offsets", 0},
-        {false, "sealed", 0},     {false, "latest+", 0}, {false, "earliest+", 0},
-        {false, "@1.5+", 0},      {false, "5+", ENOENT}, {false, "@1700000001+", ERANGE},
+        {true, "t", 0},           {true, ".status", 0},
+        {true, "u", ENOENT},      {true, ".metrics", 0},
+        {true, ".t", ENOENT},     {false, "0", 0},
+        {false, "1", ENOENT},     {false, "publish", 0},
+        {false, ".config", 0},    {false, ".offsets", 0},
+        {false, "sealed", 0},     {false, "latest+", 0},
+        {false, "earliest+", 0},  {false, "@1.5+", 0},
+        {false, "5+", ENOENT},    {false, "@1700000001+", ERANGE},
         {false, ".json", ENOENT},
     };
 
@@ -320,7 +323,7 @@ START_TEST(listings)
     struct node *other_dir = find(root, "other");
 
     for (int step = 1; step < 9; step++) {
-        list_is(root, step, ". .. .status t other ");
+        list_is(root, step, ". .. .status .metrics t other ");
         list_is(dir, step, ". .. publish .config .offsets 0 ");
         list_is(other_dir, step, ". .. publish .config .offsets 0 1 2 ");
         list_is(part_dir, step, ". .. publish 00000000000000000000.log ");
