@@ -97,6 +97,7 @@ struct topic {
     uint64_t made_ms;
     atomic_uint refs;
     _Atomic bool removed;
+    _Atomic bool links_new;      /* sealed/ has names that may not be durable */
     pthread_mutex_t change_lock; /* one change of settings at a time */
     /* Replaced as a whole, the old ones kept until the topic goes. */
     _Atomic(struct topic_config *) config;
@@ -188,6 +189,8 @@ void partition_unlead(struct partition *part);
 int partition_roll(struct partition *part, struct err *err) MUST_CHECK;
 
 /* -- sealed.c -- */
+/* Makes the names in the topic's sealed/ durable, where there are new ones. */
+int sealed_sync(struct topic *topic) MUST_CHECK;
 int partition_seal_link(struct partition *part, struct segment *seg) MUST_CHECK;
 
 /* -- topic.c, topic_make.c, topic_config.c -- */

@@ -1,8 +1,9 @@
 /*
  * store/sealed: the links in TOPIC/sealed, a loader's input directory.
  *
- * A link is made when its segment is sealed and unlinked before the segment is;
- * neither is fsynced for its own sake. A recovery makes the directory what it
+ * A link is made when its segment is sealed, and is durable at the latest with
+ * .clean, because a clean start looks at nothing. It is unlinked before its
+ * segment is. A recovery makes the directory what it
  * should be: links that are missing are added, and those go that are of no
  * segment any more, or of another file (a store that was copied by a program
  * that does not know hard links). Where a segment is damaged its link stays,
@@ -29,6 +30,8 @@ int partition_seal_link(struct partition *part, struct segment *seg)
     path_of_segment(from, part->topic->name, part->index, seg->base, SUFFIX_LOG);
     path_of_sealed(to, part->topic->name, part->index, seg->base);
     rc = io->ops->link(io, from, to);
+    if (rc == 0)
+        atomic_store(&part->topic->links_new, true);
     return rc == -EEXIST ? 0 : rc;
 }
 
@@ -126,9 +129,22 @@ static int unlink_stale(struct topic *topic, const char *dir)
 
         path_of_sealed(path, topic->name, s.link[i].partition, s.link[i].base);
         rc = io->ops->unlink(io, path);
+        atomic_store(&topic->links_new, true);
     }
     free(s.link);
     return rc;
+}
+
+int sealed_sync(struct topic *topic)
+{
+    char dir[STORE_PATH_MAX];
+    int rc;
+
+    if (!atomic_exchange(&topic->links_new, false))
+        return 0;
+    snprintf(dir, sizeof dir, "%s/sealed", topic->name);
+    rc = topic->store->io->ops->sync_dir(topic->store->io, dir);
+    return rc == -ENOENT ? 0 : rc;
 }
 
 int sealed_rebuild(struct topic *topic)
@@ -138,7 +154,9 @@ int sealed_rebuild(struct topic *topic)
 
     snprintf(dir, sizeof dir, "%s/sealed", topic->name);
     rc = topic->store->io->ops->mkdir(topic->store->io, dir);
-    if (rc == -EEXIST)
+    if (rc == 0)
+        rc = topic->store->io->ops->sync_dir(topic->store->io, topic->name);
+    else if (rc == -EEXIST)
         rc = unlink_stale(topic, dir);
     for (uint32_t p = 0; rc == 0 && p < topic_partition_count(topic); p++) {
         struct partition *part = topic_partition(topic, p);

@@ -403,6 +403,18 @@ static void end_journal(struct store *store)
         diag_say("%s: %s; the next start reads it all", store->name, err.text);
 }
 
+/* What .clean vouches for without naming it. */
+static int sync_links(struct store *store, struct err *err)
+{
+    for (size_t i = 0; i < store->topic_count; i++) {
+        int rc = sealed_sync(store->by_number[i]);
+
+        if (rc < 0)
+            return err_set(err, rc, "%s/sealed: %s", store->by_number[i]->name, err_sentence(rc));
+    }
+    return 0;
+}
+
 static int stop_clean(struct store *store, struct err *err)
 {
     struct partition **parts;
@@ -423,6 +435,8 @@ static int stop_clean(struct store *store, struct err *err)
         if (retain_unfinished(parts[i]))
             rc = err_set(err, -EIO, "a segment could not be removed; the next start recovers");
     free(parts);
+    if (rc == 0)
+        rc = sync_links(store, err);
     if (rc < 0)
         return rc;
     end_journal(store);

@@ -4,6 +4,7 @@
 #define FDATASYNC MEMCALL_BIT(MEMCALL_FDATASYNC)
 #define SYNC_DIR  MEMCALL_BIT(MEMCALL_SYNC_DIR)
 #define SYNCFS    MEMCALL_BIT(MEMCALL_SYNCFS)
+#define UNLINK    MEMCALL_BIT(MEMCALL_UNLINK)
 
 /* A fault of the disk: .calls, .path and what else struct memlie has. */
 #define LIE(...)               \
@@ -25,5 +26,16 @@ const struct fault faults[] = {
     {"no_fdatasync_of_settings", "settings_changed", LIE(FDATASYNC, "*config*")},
     {"no_sync_of_a_new_topics_directory", "topics_made_and_removed", LIE(SYNC_DIR, ".new.*")},
     {"no_sync_of_the_unlink_of_clean", "stopped_cleanly_and_started", LIE(SYNC_DIR, "")},
+    {"no_sync_of_a_removed_segments_directory", "segments_go_while_others_come",
+     LIE(SYNC_DIR, "t/0", .after = MEMOP_BIT(MEMOP_UNLINK))},
+    {"the_log_of_a_removed_segment_not_unlinked_first", "segments_go_while_others_come",
+     LIE(UNLINK, "t/0/*.log")},
+    {"links_of_removed_segments_left", "segments_go_after_clean_stops", LIE(UNLINK, "*/sealed/*")},
+    {"no_sync_of_the_unlink_of_a_link", "segments_go_after_clean_stops",
+     LIE(SYNC_DIR, "*/sealed", .after = MEMOP_BIT(MEMOP_UNLINK))},
+    {"no_sync_of_links_at_a_clean_stop", "segments_go_after_clean_stops",
+     LIE(SYNC_DIR, "*/sealed", .phases = MEMPHASE_STOP)},
+    {"no_sync_of_a_deleted_topics_name", "topics_deleted_with_their_messages",
+     LIE(SYNC_DIR, "", .after = MEMOP_BIT(MEMOP_RENAME), .after_name = "t")},
 };
 const size_t fault_count = sizeof faults / sizeof *faults;

@@ -434,5 +434,14 @@ const struct scenario scenarios[] = {
     {"gaps_left", gaps_left, 0},
     {"gaps_at_the_beginning", gaps_at_the_beginning, 0},
     {"gap_without_room", gap_without_room, 0},
+    {"segments_go_while_others_come", segments_go_while_others_come, 0},
+    {"idle_partitions_expire", idle_partitions_expire, 0},
+    {"idle_partitions_of_os_expire", idle_partitions_of_os_expire, 0},
+    {"so_many_bytes_are_kept", so_many_bytes_are_kept, 0},
+    {"segments_go_after_clean_stops", segments_go_after_clean_stops, 0},
+    {"steps_of_retention_fail", steps_of_retention_fail, 0},
+    {"gaps_go", gaps_go, 0},
+    {"topics_deleted_with_their_messages", topics_deleted_with_their_messages, 0},
+    {"topics_deleted_between_turns_of_the_journal", topics_deleted_between_turns_of_the_journal, 0},
 };
 const size_t scenario_count = sizeof scenarios / sizeof *scenarios;

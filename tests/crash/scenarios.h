@@ -12,6 +12,17 @@ struct scenario {
     size_t budget; /* states of a point; 0 = the usual */
 };
 
+/* scenarios_retain.c */
+void segments_go_while_others_come(struct world *w);
+void idle_partitions_expire(struct world *w);
+void idle_partitions_of_os_expire(struct world *w);
+void so_many_bytes_are_kept(struct world *w);
+void segments_go_after_clean_stops(struct world *w);
+void steps_of_retention_fail(struct world *w);
+void gaps_go(struct world *w);
+void topics_deleted_with_their_messages(struct world *w);
+void topics_deleted_between_turns_of_the_journal(struct world *w);
+
 extern const struct scenario scenarios[];
 extern const size_t scenario_count;
 

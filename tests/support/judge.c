@@ -17,7 +17,9 @@ struct court {
     const struct ledger_topic *topic;
     const struct ledger_part *ledger_part;
     struct partition *part;
-    uint32_t dir; /* its inode */
+    uint32_t dir;    /* its inode */
+    uint32_t sealed; /* that of its topic's sealed/ */
+    size_t links;    /* that should be in there */
     char name[64];
 };
 
@@ -113,6 +115,17 @@ static uint64_t first_of(const struct court *c, uint64_t end)
     return pos;
 }
 
+/* May the log begin there? Where nothing was removed it begins where it always
+ * did. That it is the beginning of a set is seen by judge_sets(). */
+static bool first_may_be(const struct court *c, uint64_t first, uint64_t end)
+{
+    uint64_t least = ledger_first_least(c->ledger_part, c->k);
+    uint64_t most = ledger_first_most(c->ledger_part, c->k);
+    uint64_t begin = first_of(c, end);
+
+    return first >= (least > begin ? least : begin) && first <= (most > begin ? most : begin);
+}
+
 /* A gap at pos; the one that the log begins with has no place in it. */
 static void judge_gap(struct court *c, const struct ledger_set *s, uint64_t pos, uint64_t first)
 {
@@ -132,7 +145,7 @@ static void judge_sets(struct court *c, const char *log, uint64_t first, uint64_
                        uint64_t messages)
 {
     const struct ledger_part *p = c->ledger_part;
-    uint64_t missing = 0; /* messages, in gaps */
+    uint64_t there = 0; /* messages: not in gaps, not removed */
     uint64_t number = 0;
     uint64_t pos = 0;
 
@@ -148,21 +161,23 @@ static void judge_sets(struct court *c, const char *log, uint64_t first, uint64_
                    pos + s->len);
             return;
         }
-        if (s->gap) {
+        if (pos < first && pos + s->len > first)
+            guilty(c, "begins at %" PRIu64 ", inside set %zu at %" PRIu64, first, i, pos);
+        if (s->gap)
             judge_gap(c, s, pos, first);
-            missing += s->messages;
-        } else if (memcmp(log + pos, s->bytes, s->len) != 0) {
+        else if (pos >= first)
+            there += s->messages;
+        if (!s->gap && pos >= first && memcmp(log + pos, s->bytes, s->len) != 0)
             guilty(c, "set %zu at %" PRIu64 " has other bytes", i, pos);
-        }
-        if (number > 0 && !s->gap && (i + 3 > p->set_count || i % 8 == 1))
+        if (number > 0 && !s->gap && pos >= first && (i + 3 > p->set_count || i % 8 == 1))
             judge_number(c, number, pos);
         pos += s->len;
         number += s->messages;
     }
     if (pos != end)
         guilty(c, "goes on to %" PRIu64 " behind all sets, which end at %" PRIu64, end, pos);
-    else if (number - missing != messages)
-        guilty(c, "counts %" PRIu64 " messages, not %" PRIu64, messages, number - missing);
+    else if (there != messages)
+        guilty(c, "counts %" PRIu64 " messages, not %" PRIu64, messages, there);
 }
 
 /* -- the files beside the log -- */
@@ -220,6 +235,24 @@ static void judge_segment(struct court *c, uint64_t base, uint64_t end)
     buf_release(&meta);
 }
 
+static uint32_t find(const struct court *c, uint32_t dir, const char *name)
+{
+    return memtree_find(&c->disk->tree, dir, memtree_intern(name, strlen(name)));
+}
+
+/* The link of a sealed segment is there, and no other file. */
+static void judge_link(struct court *c, uint64_t base)
+{
+    char log[40];
+    char link[64];
+
+    snprintf(log, sizeof log, "%020" PRIu64 ".log", base);
+    snprintf(link, sizeof link, "%u-%s", partition_index(c->part), log);
+    if (find(c, c->sealed, link) != find(c, c->dir, log))
+        guilty(c, "sealed/%s is not its segment", link);
+    c->links++;
+}
+
 static void judge_segments(struct court *c)
 {
     struct segment_stat st;
@@ -230,6 +263,8 @@ static void judge_segments(struct court *c)
         guilty(c, "has no directory");
     while (!c->v->why[0] && partition_segment_next(c->part, from, &st) == 0) {
         judge_segment(c, st.base, st.base + st.visible_bytes);
+        if (st.sealed)
+            judge_link(c, st.base);
         from = st.base + 1;
     }
 }
@@ -250,7 +285,7 @@ static void judge_partition(struct court *c)
     else if (st.damaged_messages || st.damaged_runs)
         guilty(c, "%" PRIu64 " messages in %u runs are called damaged", st.damaged_messages,
                st.damaged_runs);
-    else if (st.first != first_of(c, st.visible_end))
+    else if (!first_may_be(c, st.first, st.visible_end))
         guilty(c, "begins at %" PRIu64, st.first);
     else if (st.visible_end < must)
         guilty(c, "LOST: ends at %" PRIu64 ", what was promised at %" PRIu64, st.visible_end, must);
@@ -276,6 +311,10 @@ static void judge_topic(struct court *c, struct topic *topic)
         guilty(c, "flush.ms is %" PRIu64, flush_ms);
     if (topic_partition_count(topic) != c->topic->partitions)
         guilty(c, "has %u partitions", topic_partition_count(topic));
+    c->links = 0;
+    c->sealed = find(c, memdisk_lookup(c->disk, c->name), "sealed");
+    if (c->sealed == MEM_NONE)
+        guilty(c, "has no sealed/");
     for (uint32_t i = 0; i < c->topic->partitions && !c->v->why[0]; i++) {
         snprintf(c->name, sizeof c->name, "%s/%u", c->topic->name, i);
         c->ledger_part = &c->topic->parts[i];
@@ -285,6 +324,10 @@ static void judge_topic(struct court *c, struct topic *topic)
         else
             guilty(c, "missing");
     }
+    snprintf(c->name, sizeof c->name, "%s", c->topic->name);
+    if (!c->v->why[0] && memtree_node(&c->disk->tree, c->sealed)->entry_count != c->links)
+        guilty(c, "sealed/ has %zu names, not %zu",
+               memtree_node(&c->disk->tree, c->sealed)->entry_count, c->links);
 }
 
 /* May (must) a topic of that name be there? *t: which. */

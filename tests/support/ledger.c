@@ -14,6 +14,7 @@ void ledger_release(struct ledger *l)
 
             free(p->sets);
             free(p->marks);
+            free(p->removals);
         }
     *l = (struct ledger){0};
 }
@@ -45,6 +46,10 @@ static void part_copy(struct ledger_part *to, const struct ledger_part *from, bo
         if (from->marks[i].at <= k && (from->marks[i].durable || !anew || !os))
             ledger_add_mark(to, known(from->marks[i].at, k, anew), from->marks[i].end,
                             from->marks[i].durable);
+    for (size_t i = 0; i < from->removal_count; i++)
+        if (from->removals[i].begun <= k)
+            ledger_add_removal(to, known(from->removals[i].begun, k, anew),
+                               known(from->removals[i].done, k, anew), from->removals[i].first);
 }
 
 void ledger_copy(struct ledger *to, const struct ledger *from, size_t k, bool anew)
@@ -123,6 +128,33 @@ void ledger_add_mark(struct ledger_part *p, size_t at, uint64_t end, bool durabl
     p->marks[p->mark_count++] = (struct ledger_mark){at, end, durable};
 }
 
+void ledger_add_removal(struct ledger_part *p, size_t begun, size_t done, uint64_t first)
+{
+    p->removals =
+        mem_grow(p->removals, p->removal_count + 1, &p->removal_room, sizeof *p->removals);
+    p->removals[p->removal_count++] = (struct ledger_removal){begun, done, first};
+}
+
+uint64_t ledger_first_least(const struct ledger_part *p, size_t k)
+{
+    uint64_t first = 0;
+
+    for (size_t i = 0; i < p->removal_count; i++)
+        if (p->removals[i].done <= k && p->removals[i].first > first)
+            first = p->removals[i].first;
+    return first;
+}
+
+uint64_t ledger_first_most(const struct ledger_part *p, size_t k)
+{
+    uint64_t first = 0;
+
+    for (size_t i = 0; i < p->removal_count; i++)
+        if (p->removals[i].begun <= k && p->removals[i].first > first)
+            first = p->removals[i].first;
+    return first;
+}
+
 /* How many of the noted positions have come by k: all that is asked of a
  * position is whether it has. */
 static size_t part_stage(const struct ledger_part *p, size_t k)
@@ -133,6 +165,8 @@ static size_t part_stage(const struct ledger_part *p, size_t k)
         n += (size_t)(p->sets[i].begun <= k) + (p->sets[i].done <= k) + (p->sets[i].gone <= k);
     for (size_t i = 0; i < p->mark_count; i++)
         n += p->marks[i].at <= k;
+    for (size_t i = 0; i < p->removal_count; i++)
+        n += (size_t)(p->removals[i].begun <= k) + (p->removals[i].done <= k);
     return n;
 }
 

@@ -45,11 +45,19 @@ struct ledger_mark {
     bool durable; /* a power cut may not take it; else: a kill may not */
 };
 
+/* Retention had its turn: the log began at `first` afterwards. */
+struct ledger_removal {
+    size_t begun, done;
+    uint64_t first;
+};
+
 struct ledger_part {
     struct ledger_set *sets;
     size_t set_count, set_room;
     struct ledger_mark *marks;
     size_t mark_count, mark_room;
+    struct ledger_removal *removals;
+    size_t removal_count, removal_room;
 };
 
 struct ledger_config {
@@ -85,6 +93,11 @@ struct ledger_topic *ledger_topic(const struct ledger *l, const char *name);
 struct ledger_set *ledger_add_set(struct ledger_part *p, const char *bytes, size_t len,
                                   size_t meta_len, uint32_t messages, size_t at);
 void ledger_add_mark(struct ledger_part *p, size_t at, uint64_t end, bool durable);
+
+void ledger_add_removal(struct ledger_part *p, size_t begun, size_t done, uint64_t first);
+/* Where the log begins at least and at most after a crash at k. */
+uint64_t ledger_first_least(const struct ledger_part *p, size_t k);
+uint64_t ledger_first_most(const struct ledger_part *p, size_t k);
 
 /* A number that two positions share where the ledger says the same at both. */
 size_t ledger_stage(const struct ledger *l, size_t k);

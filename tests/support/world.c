@@ -157,6 +157,7 @@ static void settle_partition(struct world *w, struct ledger_topic *t, uint32_t i
 
     if (has_failed(part))
         return;
+    ledger_add_removal(&t->parts[index], at(w), at(w), partition_first(part));
     if (end < ledger_must(t, &t->parts[index], at(w), false))
         wrong(w, "%s/%u: LOST by a start: ends at %" PRIu64, t->name, index, end);
     ledger_settle(&t->parts[index], at(w), end);
@@ -218,18 +219,79 @@ bool world_has(const struct world *w, const char *name)
     return t && t->made != LEDGER_NEVER && t->removed == LEDGER_NEVER;
 }
 
+static void removed(struct world *w, struct ledger_topic *t, int rc, const struct err *err)
+{
+    if (rc == 0)
+        t->removed = at(w);
+    else if (!w->lenient)
+        wrong(w, "removing topic %s: %d: %s", t->name, rc, err->text);
+}
+
 void world_remove(struct world *w, const char *name)
 {
     struct ledger_topic *t = ledger_topic(&w->ledger, name);
     struct err err = {0};
-    int rc;
 
     t->removing = at(w);
-    rc = store_topic_remove(w->store, name, &err);
-    if (rc == 0)
-        t->removed = at(w);
-    else if (!w->lenient)
-        wrong(w, "removing topic %s: %d: %s", name, rc, err.text);
+    removed(w, t, store_topic_remove(w->store, name, &err), &err);
+}
+
+void world_delete(struct world *w, const char *name)
+{
+    struct ledger_topic *t = ledger_topic(&w->ledger, name);
+    struct topic *topic = store_topic_find(w->store, name);
+    struct err err = {0};
+    char text[64];
+
+    t->removing = at(w);
+    snprintf(text, sizeof text, "delete=%s\n", topic_id(topic));
+    removed(w, t, topic_configure(topic, text, strlen(text), &err), &err);
+    topic_put(topic);
+}
+
+/* A call may have failed: then the oldest segment may be half removed, and gone
+ * after a crash. */
+static void note_half_removed(struct world *w, struct ledger_part *part, struct partition *p,
+                              uint64_t first)
+{
+    struct segment_stat next;
+
+    if (w->lenient && partition_segment_next(p, first + 1, &next) == 0)
+        ledger_add_removal(part, part->removals[part->removal_count - 1].begun, LEDGER_NEVER,
+                           next.base);
+}
+
+/* Notes for each partition that is there what retention may do, or has done. */
+static void note_removals(struct world *w, bool done)
+{
+    for (size_t i = 0; i < w->ledger.count; i++) {
+        struct ledger_topic *t = &w->ledger.topics[i];
+        struct topic *topic =
+            t->removing == LEDGER_NEVER ? store_topic_find(w->store, t->name) : NULL;
+
+        for (uint32_t p = 0; topic && p < t->partitions; p++) {
+            struct ledger_part *part = &t->parts[p];
+            uint64_t first = partition_first(topic_partition(topic, p));
+
+            if (!done) {
+                ledger_add_removal(part, at(w), LEDGER_NEVER, first);
+            } else {
+                part->removals[part->removal_count - 1].done = at(w);
+                part->removals[part->removal_count - 1].first = first;
+                note_half_removed(w, part, topic_partition(topic, p), first);
+            }
+        }
+        if (topic)
+            topic_put(topic);
+    }
+}
+
+void world_retain(struct world *w, uint64_t later_ms)
+{
+    note_removals(w, false);
+    w->clock.now_ms += later_ms;
+    world_work(w, false);
+    note_removals(w, true);
 }
 
 void world_configure(struct world *w, const char *name, uint64_t flush_ms)

@@ -60,6 +60,11 @@ bool world_has(const struct world *w, const char *name);
 void world_remove(struct world *w, const char *name);
 void world_configure(struct world *w, const char *name, uint64_t flush_ms);
 
+/* The topic goes with all its messages. */
+void world_delete(struct world *w, const char *name);
+/* So much later: retention has its turn. */
+void world_retain(struct world *w, uint64_t later_ms);
+
 /* One set of `messages` lines, about `bytes` each. True: appended. */
 bool world_append(struct world *w, const char *topic, uint32_t part, uint32_t messages,
                   uint32_t bytes);
