@@ -390,7 +390,7 @@ static int lead(struct partition *part, struct err *err)
         rc = partition_load(part, err);
     if (rc == 0)
         rc = partition_pin(part, err);
-    while ((rc == -EMFILE || rc == -ENFILE) && flusher_wait_for_checkpoint(&store->flusher))
+    while ((rc == -EMFILE || rc == -ENFILE) && flusher_wait_for_files(&store->flusher))
         rc = partition_pin(part, err);
     return rc;
 }

@@ -16,9 +16,8 @@
 #include "base/diag.h"
 #include "store/inside.h"
 
-#define NAP_US             ((uint64_t)50000)
-#define CHECKPOINT_WAIT_US ((uint64_t)5000000)
-#define BULK_BYTES         ((uint64_t)8 << 20) /* so much is due at once: direct flushes go in such steps */
+#define NAP_US     ((uint64_t)50000)
+#define BULK_BYTES ((uint64_t)8 << 20) /* so much is due at once: direct flushes go in such steps */
 
 /* -- the heap (flusher.lock) -- */
 
@@ -87,8 +86,7 @@ void flush_not_due(struct flusher *fl, struct partition *part)
         heap_down(fl, at, last);
 }
 
-/* Says when the partition is due next; it is not busy. */
-static void schedule(struct flusher *fl, struct partition *part)
+void flush_schedule(struct flusher *fl, struct partition *part)
 {
     const struct topic_config *conf = topic_config(part->topic);
     uint64_t messages = part->appended.number - part->visible.number;
@@ -160,6 +158,7 @@ void flusher_forget(struct partition *part)
     pthread_mutex_lock(&fl->lock);
     fl->unflushed_bytes -= part->appended.offset - part->visible.offset;
     fl->undurable_bytes -= part->visible.offset - part->durable.offset;
+    flush_unlist_os(fl, part);
     pthread_mutex_unlock(&fl->lock);
 }
 
@@ -174,10 +173,11 @@ void flusher_appended(struct partition *part, const struct mark *at, uint64_t se
         flush_raise_visible(part, at);
         if (part->flush.waiters)
             flush_take_waiters(part, 0, &list);
+        flush_list_os(fl, part);
         if (!part->flush.busy && flush_hurried(part))
-            schedule(fl, part); /* an fsync that waited for this append */
+            flush_schedule(fl, part); /* an fsync that waited for this append */
     } else if (!part->flush.busy) {
-        schedule(fl, part);
+        flush_schedule(fl, part);
     }
     pthread_mutex_unlock(&fl->lock);
     flush_tell(fl, list);
@@ -219,7 +219,7 @@ void flush_finish(struct flusher *fl, struct flush_job *job, size_t n, bool dire
             if (direct && part->durable.offset <= job[i].to.offset)
                 flush_raise_durable(part, &job[i].to);
             flush_take_waiters(part, 0, &list);
-            schedule(fl, part);
+            flush_schedule(fl, part);
         } else {
             flush_take_waiters(part, -EIO, &list);
         }
@@ -316,7 +316,8 @@ static bool journal_round(struct flusher *fl, uint64_t now_us)
     int rc;
 
     pthread_mutex_lock(&fl->lock);
-    bytes = collect(fl, now_us, &any);
+    bytes = collect(fl, fl->all_due ? NOT_DUE - 1 : now_us, &any);
+    fl->all_due = false;
     pthread_mutex_unlock(&fl->lock);
     if (fl->batch.count == 0)
         return any;
@@ -361,36 +362,9 @@ void flusher_unclaim(struct partition *part)
 
     pthread_mutex_lock(&fl->lock);
     part->flush.busy = part->flush.claimed = false;
-    schedule(fl, part);
+    flush_schedule(fl, part);
     pthread_cond_broadcast(&fl->idle);
     pthread_mutex_unlock(&fl->lock);
-}
-
-/* -- too many open files -- */
-
-void flusher_want_checkpoint(struct flusher *fl)
-{
-    pthread_mutex_lock(&fl->lock);
-    fl->store->journal.want_turn = true;
-    pthread_cond_signal(&fl->due);
-    pthread_mutex_unlock(&fl->lock);
-}
-
-bool flusher_wait_for_checkpoint(struct flusher *fl)
-{
-    uint64_t until_us = clock_mono_us() + CHECKPOINT_WAIT_US;
-    struct timespec ts = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
-    uint64_t before;
-    int rc = 0;
-
-    flusher_want_checkpoint(fl);
-    pthread_mutex_lock(&fl->lock);
-    before = fl->checkpoints;
-    while (fl->threads > 0 && !fl->stop && fl->checkpoints == before && rc == 0)
-        rc = pthread_cond_timedwait(&fl->idle, &fl->lock, &ts);
-    rc = fl->checkpoints != before;
-    pthread_mutex_unlock(&fl->lock);
-    return rc != 0;
 }
 
 /* -- threads -- */
@@ -450,6 +424,8 @@ static void *flush_thread(void *arg)
     while (!fl->stop) {
         uint64_t due_us = fl->heap_count > 0 ? fl->heap[0]->flush.due_us : NOT_DUE;
 
+        if (fl->all_due && fl->heap_count > 0)
+            due_us = 0;
         if (fl->in_round) {
             pthread_cond_wait(&fl->due, &fl->lock);
         } else if (due_us > clock_mono_us() && journal_may_turn(&fl->store->journal)) {

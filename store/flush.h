@@ -14,7 +14,8 @@
  * flush's.
  *
  * Files: flush.c (what is due, the journal's flushes, the threads),
- * flush_direct.c (direct flushes and checkpoints), flush_wait.c (waiters).
+ * flush_direct.c (direct flushes and checkpoints), flush_wait.c (waiters),
+ * flush_files.c (when too many files are open).
  *
  * Threads: flush (journal), direct (direct flushes and checkpoints), notify
  * (completes waiters in bulk). Without threads flusher_work() does one round.
@@ -53,6 +54,9 @@ struct flush_state {
     uint64_t journaled[2]; /* journal file i speaks of it up to this offset; 0 = not */
     struct partition *direct_next;
     struct waiter *waiters;
+    /* Of those with flush.sync=os and something not durable: by the age of that. */
+    bool os_listed;
+    struct partition *os_next, *os_prev;
 };
 
 /* One partition in a flush. */
@@ -81,7 +85,10 @@ struct flusher {
     size_t heap_count, heap_room;
     size_t heap_places; /* partitions that may need one */
     struct partition *direct_head, *direct_tail;
+    struct partition *os_head, *os_tail;      /* oldest first */
+    uint64_t let_go;                          /* how often files were let go of */
     struct waiter *notice_head, *notice_tail; /* completed, not told yet */
+    bool all_due;  /* files are wanted: the next round takes what is not due yet, too */
     bool in_round; /* the flush thread, or one that helps, is at a record */
     bool stop;
     bool refuse;              /* waits end with ERR_STOPPING */
@@ -123,11 +130,14 @@ int flusher_flush_claimed(struct partition *part, struct err *err) MUST_CHECK;
 int flusher_flush_all(struct store *store, struct partition **parts, size_t n,
                       void (*claimed)(void *arg), void *arg) MUST_CHECK;
 
-/* Too many files are open: has the journal's turn end, so that its checkpoint
- * lets go of those that only the journal has on disk. */
-void flusher_want_checkpoint(struct flusher *fl);
-/* The same, and waits for a checkpoint; false: none came within 5 s. */
-bool flusher_wait_for_checkpoint(struct flusher *fl);
+/* Too many files are open. Those stay open that have something not durable: a
+ * close could lose the news of a write-back that failed. So what is to be flushed
+ * is due now; the journal's turn ends, and its checkpoint lets go of what only the
+ * journal has on disk; and of the partitions with flush.sync=os, which nothing
+ * else makes durable, those that have waited longest are flushed direct. */
+void flusher_want_files(struct flusher *fl);
+/* The same, and waits until one was let go of; false: none within 5 s. */
+bool flusher_wait_for_files(struct flusher *fl);
 
 /* Completes everything that waits on the partition: it has failed. */
 void flusher_fail_waiters(struct partition *part, int rc);
@@ -140,6 +150,15 @@ bool flusher_work(struct flusher *fl, bool now);
 
 /* -- between the files of flush -- */
 
+/* A partition's files need not stay open any more; partition.lock and flusher.lock
+ * held. */
+void flush_let_go(struct flusher *fl, struct partition *part);
+/* What flusher_want_files() looks at: partitions with flush.sync=os that have
+ * something not durable; flusher.lock held. */
+void flush_list_os(struct flusher *fl, struct partition *part);
+void flush_unlist_os(struct flusher *fl, struct partition *part);
+/* Says when the partition is due next; it is not busy; flusher.lock held. */
+void flush_schedule(struct flusher *fl, struct partition *part);
 /* Puts the partition into the heap, or moves it up; lock held, not busy. */
 void flush_due(struct flusher *fl, struct partition *part, uint64_t due_us);
 void flush_not_due(struct flusher *fl, struct partition *part);

@@ -53,12 +53,19 @@ static int sync_files(struct store *store, const struct segment *seg)
     return rc;
 }
 
-/* syncfs reports an error once, for whomever; then each file is asked. xfs
- * sends no flush to the device when its log is clean: the journal's does. */
-static int sync_everything(struct store *store)
+/* syncfs reports an error once for a descriptor, whosever file it was. Who hears
+ * it asks each of his own; others, whose files may be meant, would not hear it
+ * any more: so after one error nobody relies on syncfs until the next start.
+ * xfs sends no flush to the device when its log is clean: the journal's does. */
+int store_sync_everything(struct store *store)
 {
-    int rc = store->io->ops->syncfs(store->io, store->root_fd);
+    int rc = -EIO;
 
+    pthread_mutex_lock(&store->syncfs_lock);
+    if (!store->syncfs_failed)
+        rc = store->io->ops->syncfs(store->io, store->root_fd);
+    store->syncfs_failed = rc < 0;
+    pthread_mutex_unlock(&store->syncfs_lock);
     if (rc == 0)
         rc = store->io->ops->fdatasync(store->io, store->journal.file[0].fd);
     return rc;
@@ -89,7 +96,7 @@ static void sync_jobs(struct store *store, struct flush_job *job, size_t n)
     for (size_t i = 0; i < n; i++)
         if (job[i].rc == 0)
             job[i].rc = start_writeback(store, &job[i]);
-    if (n >= SYNCFS_AT && sync_everything(store) == 0)
+    if (n >= SYNCFS_AT && store_sync_everything(store) == 0)
         return;
     for (size_t i = 0; i < n; i++)
         sync_job(store, &job[i]);
@@ -105,7 +112,7 @@ static void write_slots(struct flush_job *job, size_t n)
 /* Ensures: the slots just written are on disk. */
 static void sync_slots(struct store *store, struct flush_job *job, size_t n)
 {
-    if (n >= SYNCFS_AT && sync_everything(store) == 0)
+    if (n >= SYNCFS_AT && store_sync_everything(store) == 0)
         return;
     for (size_t i = 0; i < n; i++)
         if (job[i].rc == 0)

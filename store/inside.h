@@ -141,7 +141,13 @@ struct store {
     struct segment *idle_head, *idle_tail; /* unused but open, longest unused first */
     unsigned idle_count, idle_max;
     _Atomic unsigned open_segments;
-    unsigned open_segments_high; /* above this the journal's turn ends, so that files can close */
+    unsigned open_segments_max;       /* what the descriptors allow, used and idle */
+    unsigned open_segments_high;      /* above this the files that flushes hold are let go of */
+    _Atomic unsigned pinned_segments; /* at most pinned_max: appending waits then */
+    unsigned pinned_max;
+
+    pthread_mutex_t syncfs_lock; /* taken alone */
+    bool syncfs_failed;          /* syncfs_lock */
 
     pthread_mutex_t clean_lock;
     _Atomic bool clean; /* .clean is there and believed: unlink before the first write */
@@ -210,6 +216,8 @@ struct topic *store_topic_by_number(struct store *store, uint32_t number); /* bo
 /* -- store.c -- */
 /* The first write after a clean stop: .clean goes first. */
 int store_unclean(struct store *store, struct err *err) MUST_CHECK;
+/* One syncfs (flush_direct.c). On an error, each file is to be asked. */
+int store_sync_everything(struct store *store) MUST_CHECK;
 uint64_t store_random(struct store *store);
 void store_uuid(struct store *store, uint8_t uuid[16], char text[37]);
 int store_write_format(struct store *store) MUST_CHECK;

@@ -178,7 +178,7 @@ bool journal_ready(struct journal *j, size_t bytes)
         return false;
     if (full)
         return turn(j);
-    if ((old || j->want_turn) && turn(j))
+    if ((old || (j->want_turn && jf->part_count > 0)) && turn(j))
         j->want_turn = false;
     return true;
 }

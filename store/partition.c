@@ -42,8 +42,10 @@ void partition_free(struct partition *part)
         atomic_fetch_sub(&m->failed_partitions, 1);
     partition_forget_damage(part);
     flusher_forget(part);
-    if (part->pinned)
+    if (part->pinned) {
         segment_unuse(partition_newest(part));
+        part->store->pinned_segments--;
+    }
     if (part->retention.going_used)
         segment_unuse(part->retention.going);
     for (size_t i = 0; i < part->segment_count; i++)
@@ -173,6 +175,28 @@ void partition_forget_damage(struct partition *part)
         atomic_fetch_sub(&m->damaged_messages, part->damages[--part->damage_count].messages);
 }
 
+/* The descriptors that may be held so are counted: others need some too. */
+static int pin_newest(struct partition *part, struct err *err)
+{
+    struct store *store = part->store;
+    struct segment *seg = partition_newest(part);
+    int rc;
+
+    if (atomic_fetch_add(&store->pinned_segments, 1) >= store->pinned_max)
+        rc = err_set(err, -EMFILE, "%s/%" PRIu32 ": too many partitions with something to flush",
+                     part->topic->name, part->index);
+    else
+        rc = segment_use(seg, err);
+    if (rc == 0 && seg->read_only) {
+        segment_unuse(seg);
+        rc = err_set(err, -EROFS, "%s/%" PRIu32 ": its files may only be read", part->topic->name,
+                     part->index);
+    }
+    if (rc < 0)
+        store->pinned_segments--;
+    return rc;
+}
+
 int partition_pin(struct partition *part, struct err *err)
 {
     bool crowded = false;
@@ -180,19 +204,14 @@ int partition_pin(struct partition *part, struct err *err)
 
     pthread_mutex_lock(&part->lock);
     if (!part->pinned) {
-        rc = segment_use(partition_newest(part), err);
-        if (rc == 0 && partition_newest(part)->read_only) {
-            segment_unuse(partition_newest(part));
-            rc = err_set(err, -EROFS, "%s/%" PRIu32 ": its files may only be read",
-                         part->topic->name, part->index);
-        }
+        rc = pin_newest(part, err);
         part->pinned = rc == 0;
         crowded = part->store->open_segments > part->store->open_segments_high;
     }
     part->appending = rc == 0;
     pthread_mutex_unlock(&part->lock);
     if (crowded)
-        flusher_want_checkpoint(&part->store->flusher);
+        flusher_want_files(&part->store->flusher);
     return rc;
 }
 
@@ -206,6 +225,7 @@ void partition_unpin(struct partition *part)
     if (part->pinned && !part->appending && part->durable.offset == part->appended.offset) {
         part->pinned = false;
         seg = partition_newest(part);
+        flush_let_go(fl, part);
     }
     pthread_mutex_unlock(&fl->lock);
     pthread_mutex_unlock(&part->lock);
@@ -219,8 +239,12 @@ void partition_let_go(struct partition *part)
     struct segment *newest = NULL;
 
     pthread_mutex_lock(&part->lock);
-    if (part->pinned)
+    if (part->pinned) {
         newest = partition_newest(part);
+        pthread_mutex_lock(&part->store->flusher.lock);
+        flush_let_go(&part->store->flusher, part);
+        pthread_mutex_unlock(&part->store->flusher.lock);
+    }
     if (part->retention.going_used)
         going = part->retention.going;
     part->pinned = part->retention.going_used = false;

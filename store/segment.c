@@ -96,6 +96,15 @@ static void close_idle(struct store *store, unsigned keep)
     }
 }
 
+/* Room for one more, which will be used. */
+static void make_room(struct store *store)
+{
+    unsigned used = store->open_segments - store->idle_count;
+    unsigned room = store->open_segments_max > used + 1 ? store->open_segments_max - used - 1 : 0;
+
+    close_idle(store, room < store->idle_max ? room : store->idle_max);
+}
+
 void segments_close_idle(struct store *store, unsigned keep)
 {
     pthread_mutex_lock(&store->files_lock);
@@ -199,7 +208,7 @@ int segment_use(struct segment *seg, struct err *err)
     if (seg->uses == 0 && seg->fd[SUFFIX_LOG] >= 0) {
         idle_remove(store, seg);
     } else if (seg->uses == 0) {
-        close_idle(store, store->idle_max);
+        make_room(store);
         rc = files_open(seg, err);
     }
     if (rc == 0) {
@@ -341,7 +350,7 @@ int segment_create(struct segment *seg, const struct idx_header *h, const struct
 
     *left_over = false;
     pthread_mutex_lock(&store->files_lock);
-    close_idle(store, store->idle_max);
+    make_room(store);
     store->open_segments++;
     pthread_mutex_unlock(&store->files_lock);
     rc = prod->len > 0 ? make_prod(seg, prod, err) : 0;

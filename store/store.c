@@ -202,8 +202,10 @@ static void set_file_budget(struct store *store)
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > UINT32_MAX)
         limit.rlim_cur = UINT32_MAX;
-    segments = limit.rlim_cur / 3;
+    segments = (limit.rlim_cur - limit.rlim_cur / 8) / 3;
+    store->open_segments_max = (unsigned)segments;
     store->open_segments_high = (unsigned)(segments - segments / 4);
+    store->pinned_max = (unsigned)(segments - segments / 8);
     store->idle_max = segments / 4 < IDLE_SEGMENTS ? (unsigned)(segments / 4) : IDLE_SEGMENTS;
 }
 
@@ -241,6 +243,7 @@ static struct store *store_new(const struct store_options *options)
     pthread_rwlock_init(&store->topics_lock, NULL);
     pthread_mutex_init(&store->files_lock, NULL);
     pthread_mutex_init(&store->clean_lock, NULL);
+    pthread_mutex_init(&store->syncfs_lock, NULL);
     store->journal.file[0].fd = store->journal.file[1].fd = -1;
     retainer_init(&store->retainer, store);
     if (!store->name || flusher_init(&store->flusher, store) < 0) {
@@ -269,6 +272,7 @@ static void store_free(struct store *store)
     pthread_rwlock_destroy(&store->topics_lock);
     pthread_mutex_destroy(&store->files_lock);
     pthread_mutex_destroy(&store->clean_lock);
+    pthread_mutex_destroy(&store->syncfs_lock);
     free(store->by_number);
     free(store->by_name);
     free(store->name);

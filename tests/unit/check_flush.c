@@ -279,6 +279,47 @@ START_TEST(many_partitions_direct_are_one_syncfs)
 }
 END_TEST
 
+/* The error of a syncfs is told once, and may be meant for files of others than
+ * who asked: later flushes do not rely on it. */
+START_TEST(after_a_failed_syncfs_each_file_is_asked)
+{
+    uint64_t before;
+
+    fixture_kill(&f);
+    f.options.journal_part_bytes = 1;
+    fixture_open(&f);
+    fixture_topic(&f, "many", "partitions=80\n");
+    fixture_fail_calls(&f, MEMCALL_BIT(MEMCALL_SYNCFS), NULL, 1, false, -EIO);
+    before = f.disk->calls[MEMCALL_SYNCFS];
+    for (uint32_t p = 0; p < 40; p++)
+        fixture_append(fixture_part(&f, "many", p), "one\n");
+    store_work(f.store, true);
+    fixture_no_faults(&f);
+    for (uint32_t p = 40; p < 80; p++)
+        fixture_append(fixture_part(&f, "many", p), "one\n");
+    store_work(f.store, true);
+    ck_assert_uint_eq(f.disk->calls[MEMCALL_SYNCFS] - before, 1);
+    for (uint32_t p = 0; p < 80; p++)
+        ck_assert_uint_eq(partition_visible_end(fixture_part(&f, "many", p)), 4);
+}
+END_TEST
+
+START_TEST(a_thousand_partitions_are_one_record_and_one_fdatasync)
+{
+    uint64_t before;
+
+    fixture_topic(&f, "many", "partitions=1000\n");
+    for (uint32_t p = 0; p < 1000; p++)
+        fixture_append(fixture_part(&f, "many", p), "one\n");
+    before = f.disk->calls[MEMCALL_FDATASYNC];
+    store_work(f.store, true);
+    ck_assert_uint_eq(f.disk->calls[MEMCALL_FDATASYNC] - before, 1);
+    ck_assert_uint_eq(fixture_status_number(&f, "journal flushes"), 1);
+    for (uint32_t p = 0; p < 1000; p++)
+        ck_assert_uint_eq(partition_visible_end(fixture_part(&f, "many", p)), 4);
+}
+END_TEST
+
 /* -- a new name is on disk before the journal speaks of it -- */
 
 START_TEST(directory_of_a_new_meta_is_synced_first)
@@ -366,6 +407,8 @@ static void add_when(TCase *tc)
     tcase_add_test(tc, stop_ends_all_waits);
     tcase_add_test(tc, n_waiters_one_fdatasync);
     tcase_add_loop_test(tc, many_partitions_direct_are_one_syncfs, 0, 3);
+    tcase_add_test(tc, after_a_failed_syncfs_each_file_is_asked);
+    tcase_add_test(tc, a_thousand_partitions_are_one_record_and_one_fdatasync);
     tcase_add_test(tc, directory_of_a_new_meta_is_synced_first);
     tcase_add_test(tc, checkpoint_leaves_new_names_to_the_next_flush);
     tcase_add_test(tc, help_without_threads_does_nothing);
