@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -348,13 +349,20 @@ static int status_lines(void *arg, struct buf *out)
 {
     struct fs *fs = arg;
     unsigned open_files;
+    struct statvfs st;
+    int rc;
 
     pthread_mutex_lock(&fs->handles.lock);
     open_files = fs->handles.count;
     pthread_mutex_unlock(&fs->handles.lock);
-    return buf_printf(out, "mount: %s\npassthrough: %s\nopen files: %u\nwaiting readers: %u\n",
-                      fs->mountpoint, fs_has_passthrough(fs) ? "yes" : "no", open_files,
-                      streams_waiting(fs->streams));
+    rc = buf_printf(out, "mount: %s\npassthrough: %s\nopen files: %u\nwaiting readers: %u\n",
+                    fs->mountpoint, fs_has_passthrough(fs) ? "yes" : "no", open_files,
+                    streams_waiting(fs->streams));
+    if (rc == 0 && statvfs(fs->store_path, &st) == 0)
+        rc = buf_printf(out, "disk: %" PRIu64 " MiB available of %" PRIu64 " MiB\n",
+                        (uint64_t)st.f_bavail * st.f_frsize >> 20,
+                        (uint64_t)st.f_blocks * st.f_frsize >> 20);
+    return rc;
 }
 
 static int metrics_lines(void *arg, struct buf *out)

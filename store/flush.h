@@ -139,6 +139,10 @@ void flusher_want_files(struct flusher *fl);
 /* The same, and waits until one was let go of; false: none within 5 s. */
 bool flusher_wait_for_files(struct flusher *fl);
 
+/* When the first wait for a flush began that has not ended (CLOCK_MONOTONIC, us);
+ * UINT64_MAX: nobody waits. */
+uint64_t flusher_waits_since(struct partition *part);
+
 /* Completes everything that waits on the partition: it has failed. */
 void flusher_fail_waiters(struct partition *part, int rc);
 

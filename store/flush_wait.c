@@ -114,6 +114,19 @@ bool flush_notify_round(struct flusher *fl)
     return list != NULL;
 }
 
+uint64_t flusher_waits_since(struct partition *part)
+{
+    struct flusher *fl = &part->store->flusher;
+    uint64_t since = UINT64_MAX;
+
+    pthread_mutex_lock(&fl->lock);
+    for (const struct waiter *w = part->flush.waiters; w; w = w->next)
+        if (w->hurried && w->since_us < since)
+            since = w->since_us;
+    pthread_mutex_unlock(&fl->lock);
+    return since;
+}
+
 void flusher_fail_waiters(struct partition *part, int rc)
 {
     struct flusher *fl = &part->store->flusher;
@@ -171,6 +184,7 @@ void partition_wait(struct partition *part, uint64_t end, enum wait_for what, st
     int rc;
 
     w->end = end;
+    w->since_us = clock_mono_us();
     w->hurried = true;
     w->durable = what == WAIT_DURABLE && topic_config(part->topic)->flush_os;
     pthread_mutex_lock(&fl->lock);
@@ -178,7 +192,7 @@ void partition_wait(struct partition *part, uint64_t end, enum wait_for what, st
     if (queued && w->durable)
         part->flush.want_durable = true;
     if (queued && end <= part->appended.offset && !part->flush.busy)
-        flush_due(fl, part, clock_mono_us());
+        flush_due(fl, part, w->since_us);
     pthread_mutex_unlock(&fl->lock);
     if (!queued)
         w->done(w, rc);

@@ -77,7 +77,8 @@ struct partition {
     _Atomic uint64_t end;         /* appended.offset, for reading without a lock */
     _Atomic uint64_t visible_end; /* visible.offset, likewise */
     _Atomic bool failed;
-    char *why; /* set once, before failed */
+    char *why;     /* set once, before failed */
+    int fail_code; /* likewise: what it failed with */
 
     uint64_t vouched;    /* recovery: what slot and journal say was durable */
     struct found *found; /* recovery: what its directory holds */
@@ -126,9 +127,9 @@ struct store {
     uint32_t next_producer;      /* make_lock */
     int lock_fd, root_fd;
     char boot_id[40];
-    uint64_t reserved_bytes; /* in .reserve */
-    bool same_boot;          /* the last process ran in this boot */
-    uint64_t rng;            /* tests: state of the seeded generator */
+    _Atomic uint64_t reserved_bytes; /* in .reserve */
+    bool same_boot;                  /* the last process ran in this boot */
+    uint64_t rng;                    /* tests: state of the seeded generator */
 
     pthread_mutex_t make_lock; /* one topic is made or removed at a time */
     pthread_rwlock_t topics_lock;
@@ -169,7 +170,8 @@ void partition_free(struct partition *part);
 int partition_make_files(struct store *store, const char *dir, struct err *err) MUST_CHECK;
 /* Lists the segments where .clean has saved doing so until now. */
 int partition_load(struct partition *part, struct err *err) MUST_CHECK;
-/* Read-only from now on; says why. Returns ERR_FAILED. */
+/* Read-only from now on; says why. code: what to do about it, in .status. Returns
+ * ERR_FAILED. */
 int partition_fail(struct partition *part, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 struct segment *partition_newest(struct partition *part); /* lock held, or the appender */

@@ -103,6 +103,7 @@ int partition_fail(struct partition *part, int code, const char *fmt, ...)
     pthread_mutex_lock(&part->lock);
     if (!atomic_load(&part->failed) && !part->why) {
         part->why = strdup(why);
+        part->fail_code = code;
         first = true;
         atomic_store(&part->failed, true);
         atomic_fetch_add(&part->store->metrics.failed_partitions, 1);
@@ -112,7 +113,6 @@ int partition_fail(struct partition *part, int code, const char *fmt, ...)
         found_say(part->store, FOUND_READ_ONLY, "%s/%" PRIu32 ": read-only from now on: %s",
                   part->topic->name, part->index, why);
     flusher_fail_waiters(part, -EIO);
-    (void)code;
     return ERR_FAILED;
 }
 

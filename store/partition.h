@@ -92,6 +92,7 @@ struct waiter {
      * removed); ERR_STOPPING. The waiter is the caller's again when this is called. */
     void (*done)(struct waiter *w, int rc);
     uint64_t end;
+    uint64_t since_us; /* inside: when the wait began (CLOCK_MONOTONIC) */
     int rc;
     bool durable; /* inside: until the disk has it, not only readers */
     bool hurried; /* inside: a wait, not a watch */

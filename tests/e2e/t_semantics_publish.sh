@@ -204,6 +204,14 @@ errno_of("P26: as does the other one's", "", put, "t/0/publish", b"z\n")
 check("P26: all is in the other", content("t/0/0-").count(b"z\n"), 5)
 check("P21: what is there is read", len(content("t/1/0-")), 2)
 END
+    like "$(grep '^partition t/1: ' "$MNT/.status")" \
+        '^partition t/1: read-only: .*Input/output error; look after the disk, then restart topicfs$' \
+        "A22: .status says why, and what to do"
+    is "$(grep '^failed partitions: ' "$MNT/.status")" "failed partitions: 1" "A22: and how many"
+    is "$(grep '^topicfs_failed_partitions ' "$MNT/.metrics")" "topicfs_failed_partitions 1" \
+        "M1: so does .metrics"
+    is "$(grep '^topicfs_publish_errors_total{errno="EROFS"}' "$MNT/.metrics")" \
+        'topicfs_publish_errors_total{errno="EROFS"} 1' "M1: and who was refused"
 }
 
 case_which_partition()
