@@ -16,7 +16,7 @@
 
 struct run {
     const char *store;
-    bool progress, help;
+    bool progress, repair, help;
     bool terminal; /* where progress goes */
     uint64_t begun_us, said_us;
 };
@@ -38,6 +38,8 @@ static int read_words(struct run *run, int argc, char *const *argv, struct err *
             ended = true;
         } else if (strcmp(word, "--progress") == 0) {
             run->progress = true;
+        } else if (strcmp(word, "--repair") == 0) {
+            run->repair = true;
         } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
             run->help = true;
         } else {
@@ -56,11 +58,15 @@ static const char help_text[] =
     "its checksum, the journal, every file's name. A line for each thing found says what it\n"
     "means and what to do.\n"
     "\n"
+    "  --repair                    change it: recover it as a start would, note damaged messages so\n"
+    "                              that readers skip them, make a lost index from its lines, let\n"
+    "                              read-only partitions go on behind what is lost; no message is\n"
+    "                              changed\n"
     "  --progress                  say on standard error how far it is, also if no terminal\n"
     "  --help                      print this\n"
     "\n"
     "Exit status: 0 nothing is wrong; 1 nothing is lost, the next start mends what was found;\n"
-    "2 wrong usage; 3 damage; 5 in use by another process; 6 it could not be checked.\n";
+    "2 wrong usage; 3 damage; 4 damage, repaired; 5 in use by another process; 6 it could not be checked.\n";
 
 static int print_help(void)
 {
@@ -96,8 +102,12 @@ static void say_finding(void *arg, enum finding kind, const char *text)
     fflush(stdout);
 }
 
-static int verdict_of(const struct check_result *result)
+static int verdict_of(const struct run *run, const struct check_result *result)
 {
+    if (run->repair && result->worst == FOUND_DAMAGE && result->repaired)
+        return CHECK_REPAIRED;
+    if (run->repair && result->worst == FOUND_MENDED)
+        return CHECK_CLEAN;
     switch (result->worst) {
     case FOUND_NOTE: return CHECK_CLEAN;
     case FOUND_MENDED: return CHECK_MENDS;
@@ -112,6 +122,7 @@ static void sum_up(const struct run *run, const struct check_result *r, int stat
         [CHECK_CLEAN] = "nothing is wrong",
         [CHECK_MENDS] = "nothing is lost; the next start mends what was found",
         [CHECK_DAMAGED] = "damaged",
+        [CHECK_REPAIRED] = "was damaged; repaired",
     };
 
     printf("%s: %" PRIu64 " topics, %" PRIu64 " partitions, %" PRIu64 " segments; %" PRIu64
@@ -138,13 +149,13 @@ static int run_check(struct run *run)
         return CHECK_NOT_DONE;
     }
     run->begun_us = clock_mono_us();
-    rc = store_check(&options, &result, &err);
+    rc = run->repair ? store_repair(&options, &result, &err) : store_check(&options, &result, &err);
     fileio_release(options.io);
     if (rc < 0) {
         diag_say("check: %s", err.text);
         return rc == ERR_LOCKED ? CHECK_IN_USE : CHECK_NOT_DONE;
     }
-    status = verdict_of(&result);
+    status = verdict_of(run, &result);
     sum_up(run, &result, status);
     return fflush(stdout) != 0 || ferror(stdout) ? CHECK_NOT_DONE : status;
 }

@@ -10,13 +10,27 @@
 #include "base/overlay.h"
 #include "store/checking.h"
 #include "store/recover.h"
+#include "store/repair.h"
+
+#define REPAIR_ROUNDS 4 /* an index, a log, a next segment, and the last look */
 
 /* -- findings -- */
+
+/* A repair opens the store again and again: what is said then was said. */
+static bool said_before(struct check *c, const char *text)
+{
+    for (const char *at = c->said.data; at && at < c->said.data + c->said.len; at += strlen(at) + 1)
+        if (strcmp(at, text) == 0)
+            return true;
+    return buf_add(&c->said, text, strlen(text) + 1) < 0; /* no memory to say it twice */
+}
 
 static void count_finding(void *arg, enum finding kind, const char *text)
 {
     struct check *c = arg;
 
+    if (c->repair && said_before(c, text))
+        return;
     c->result->findings[kind]++;
     if (finding_weight(kind) > c->result->worst)
         c->result->worst = finding_weight(kind);
@@ -130,9 +144,9 @@ static int each_partition(struct check *c,
 
 /* Opens the store and lists all segments. A .clean that a partition does not
  * agree with is not believed. */
-static int open_and_load(struct check *c, struct fileio *overlay, struct err *err)
+static int open_and_load(struct check *c, struct fileio *io, struct err *err)
 {
-    int rc = open_store(c, overlay, err);
+    int rc = open_store(c, io, err);
 
     if (rc == 0)
         rc = each_partition(c, load, err);
@@ -140,9 +154,11 @@ static int open_and_load(struct check *c, struct fileio *overlay, struct err *er
         check_found(c, FOUND_CLEAN_MISTAKEN, ".clean: %s", err->text);
         store_abandon(c->store);
         c->store = NULL;
-        rc = overlay->ops->unlink(overlay, ".clean");
+        rc = io->ops->unlink(io, ".clean");
         if (rc == 0)
-            rc = open_store(c, overlay, err);
+            rc = io->ops->sync_dir(io, "");
+        if (rc == 0)
+            rc = open_store(c, io, err);
     }
     return rc;
 }
@@ -166,6 +182,77 @@ static int check_opened(struct check *c, struct err *err)
     return rc;
 }
 
+/* -- repairing -- */
+
+/* Makes what partitions lack that cannot be used; each start shows what can be
+ * made next. */
+static int make_files(struct check *c, struct err *err)
+{
+    bool made = true;
+    int rc = 0;
+
+    for (int round = 0; rc == 0 && made && round < REPAIR_ROUNDS; round++) {
+        made = false;
+        for (size_t i = 0; rc == 0 && i < c->store->topic_count; i++) {
+            struct topic *topic = c->store->by_number[i];
+
+            for (uint32_t p = 0; rc == 0 && p < topic_partition_count(topic); p++)
+                if (partition_failed(topic_partition(topic, p)))
+                    rc = repair_partition(topic_partition(topic, p), &made, err);
+        }
+        if (rc == 0 && made) {
+            store_abandon(c->store);
+            c->store = NULL;
+            rc = open_and_load(c, c->raw, err);
+        }
+    }
+    return rc;
+}
+
+static int note(struct check *c, struct partition *part, struct err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < part->segment_count; i++) {
+        bool newest = i + 1 == part->segment_count;
+        uint64_t base = part->segments[i]->base;
+        bool changed;
+
+        if (newest && partition_failed(part))
+            break; /* where it ends is not known */
+        rc = damage_write(part, base, newest ? part->appended.offset : part->segments[i + 1]->base,
+                          &changed, err);
+        if (rc == 0 && changed)
+            check_found(c, FOUND_MADE_NOTE, "%s/%" PRIu32 "/%020" PRIu64 ".damaged: written",
+                        part->topic->name, part->index, base);
+    }
+    c->unrepaired += partition_failed(part);
+    return rc;
+}
+
+static int repair_all(struct check *c, struct err *err)
+{
+    struct err ignored;
+    int rc = look_first(c, err);
+
+    if (rc == 0)
+        rc = open_and_load(c, c->raw, err);
+    if (rc == 0)
+        rc = make_files(c, err);
+    if (rc == 0)
+        rc = check_opened(c, err);
+    if (rc == 0)
+        rc = each_partition(c, note, err);
+    if (rc < 0 && c->store)
+        store_abandon(c->store);
+    else if (rc == 0)
+        (void)!store_close(c->store, &ignored); /* a partition that failed stays so */
+    c->result->repaired = c->unrepaired == 0 && c->result->findings[FOUND_TOPIC] == 0 &&
+                          c->result->findings[FOUND_SEALED_WRONG] == 0 &&
+                          c->result->findings[FOUND_NO_REPAIR] == 0;
+    return rc;
+}
+
 static int check_all(struct check *c, struct fileio *overlay, struct err *err)
 {
     int rc = look_first(c, err);
@@ -179,17 +266,34 @@ static int check_all(struct check *c, struct fileio *overlay, struct err *err)
     return rc;
 }
 
+static void begin(struct check *c)
+{
+    c->raw = c->options->io;
+    c->counter = (struct finder){count_finding, c};
+    *c->result = (struct check_result){0};
+}
+
 int store_check(const struct check_options *options, struct check_result *result, struct err *err)
 {
-    struct check c = {.options = options, .result = result, .raw = options->io};
+    struct check c = {.options = options, .result = result};
     struct fileio *overlay = overlay_new(options->io);
     int rc;
 
-    c.counter = (struct finder){count_finding, &c};
-    *result = (struct check_result){0};
     if (!overlay)
         return err_set(err, -ENOMEM, "out of memory");
+    begin(&c);
     rc = check_all(&c, overlay, err);
     fileio_release(overlay);
+    return rc;
+}
+
+int store_repair(const struct check_options *options, struct check_result *result, struct err *err)
+{
+    struct check c = {.options = options, .result = result, .repair = true};
+    int rc;
+
+    begin(&c);
+    rc = repair_all(&c, err);
+    buf_release(&c.said);
     return rc;
 }

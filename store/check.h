@@ -34,6 +34,7 @@ struct check_result {
     uint64_t topics, partitions, segments;
     uint64_t messages, bytes; /* verified, and good */
     uint64_t damaged;         /* messages, as far as that is known */
+    bool repaired;            /* all that was damaged is repaired or noted now */
 };
 
 /*
@@ -43,5 +44,14 @@ struct check_result {
  */
 int store_check(const struct check_options *options, struct check_result *result,
                 struct err *err) MUST_CHECK;
+
+/*
+ * The same, and repairs what is found, on the disk: recovers the store as a
+ * start would; makes what a damaged partition needs to be used again (repair.h);
+ * notes damaged messages in .damaged; stops the store cleanly. Never changes a
+ * message. Doing it again changes nothing.
+ */
+int store_repair(const struct check_options *options, struct check_result *result,
+                 struct err *err) MUST_CHECK;
 
 #endif

@@ -22,29 +22,28 @@ struct checked {
     uint64_t end; /* position: where it ends */
 };
 
-/* Is all of [offset, end) known to be damaged? */
-static bool known(const struct partition *part, uint64_t offset, uint64_t end)
-{
-    for (size_t i = 0; i < part->damage_count; i++)
-        if (part->damages[i].offset <= offset && part->damages[i].end >= end)
-            return true;
-    return false;
-}
-
 static int report_run(struct checked *s, const struct pass_at *from, const struct pass_at *to)
 {
     uint64_t offset = s->seg->base + from->log;
     uint64_t end = s->seg->base + to->log;
     uint64_t messages = to->entry - from->entry;
 
-    if (known(s->part, offset, end))
-        return 0;
+    struct damage d = {.offset = offset,
+                       .end = end,
+                       .number = s->seg->base_number + from->entry,
+                       .messages = messages,
+                       .seen = true};
+    bool known;
+    int rc = damage_add(s->part, &d, &known);
+
+    if (rc < 0 || known)
+        return rc;
     check_found(s->c, FOUND_MESSAGES,
                 "%s/%" PRIu32 "/%020" PRIu64 ".log: damaged: %" PRIu64 " messages, number %" PRIu64
                 " and on, from %" PRIu64 " to %" PRIu64,
                 s->part->topic->name, s->part->index, s->seg->base, messages,
                 s->seg->base_number + from->entry, offset, end);
-    return partition_add_damage(s->part, offset, end, messages);
+    return 0;
 }
 
 static void report_progress(struct check *c)
@@ -93,6 +92,9 @@ static int verify(struct checked *s)
 
     if (s->newest && s->pass.count > s->part->appended.number - s->seg->base_number)
         s->pass.count = s->part->appended.number - s->seg->base_number;
+    /* What a start holds against the whole of it, each message is asked. */
+    if (rc == 0 && s->pass.log.size >= s->end)
+        damage_forget(s->part, s->seg->base, s->seg->base + s->end);
     if (rc == 0)
         do
             rc = step(s);
@@ -127,6 +129,28 @@ static void check_producers(struct checked *s)
     producers_free(all);
 }
 
+/* What a repair has noted; some of it may read back, restored from a copy. */
+static void check_notes(struct checked *s)
+{
+    struct partition *part = s->part;
+
+    for (size_t i = 0; i < part->damage_count; i++) {
+        const struct damage *d = &part->damages[i];
+
+        if (!d->noted || d->offset < s->seg->base || d->end > s->seg->base + s->end)
+            continue;
+        check_found(s->c, d->seen ? FOUND_KNOWN_DAMAGE : FOUND_STALE_NOTE,
+                    "%s/%" PRIu32 "/%020" PRIu64 ".damaged: %" PRIu64 " messages from %" PRIu64
+                    " to %" PRIu64,
+                    part->topic->name, part->index, s->seg->base, d->messages, d->offset, d->end);
+        if (d->seen)
+            continue;
+        part->damages[i].noted = false;
+        damage_forget(part, d->offset, d->end);
+        i--;
+    }
+}
+
 int check_segment(struct check *c, struct partition *part, size_t i, struct err *err)
 {
     struct segment *seg = part->segments[i];
@@ -139,6 +163,8 @@ int check_segment(struct check *c, struct partition *part, size_t i, struct err 
         return 0; /* what keeps it from being opened was found at the start */
     check_producers(&s);
     rc = seg->no_index || s.end == 0 ? 0 : verify(&s);
+    if (rc == 0 && !seg->no_index)
+        check_notes(&s);
     segment_unuse(seg);
     return rc < 0 ? err_set(err, rc, "%s/%" PRIu32 "/%020" PRIu64 ": %s", part->topic->name,
                             part->index, seg->base, err_sentence(rc))

@@ -10,6 +10,9 @@
 struct check {
     const struct check_options *options;
     struct check_result *result;
+    bool repair;
+    struct buf said;       /* repair: every text, NUL-ended */
+    uint64_t unrepaired;   /* partitions */
     struct fileio *raw;    /* the disk as it is */
     struct finder counter; /* what is found is counted, and handed on */
     struct store *store;   /* as a start would have it, on the overlay */

@@ -18,6 +18,15 @@ static const struct {
     [FOUND_KNOWN_DAMAGE] = {FOUND_NOTE, false,
                             "a repair noted it, readers of messages skip it: nothing to do"},
     [FOUND_EXTRA_BYTES] = {FOUND_NOTE, false, "no message has them: nothing to do"},
+    [FOUND_STALE_NOTE] = {FOUND_NOTE, false,
+                          "a repair noted them, and they read back: --repair takes the note away"},
+    [FOUND_MADE_INDEX] = {FOUND_NOTE, false,
+                          "repaired: its messages have the latest append time that can be"},
+    [FOUND_MADE_SEGMENT] = {FOUND_NOTE, false,
+                            "repaired: the partition goes on there, no offset is given twice"},
+    [FOUND_MADE_NOTE] = {FOUND_NOTE, false,
+                         "repaired: readers of messages skip what it names, raw readers see the "
+                         "bytes as they are"},
     [FOUND_NO_LOCK_FILE] = {FOUND_NOTE, true,
                             "no other process can be kept out meanwhile: see that none starts"},
     [FOUND_NOT_CLEAN] = {FOUND_MENDED, true,
@@ -63,11 +72,13 @@ static const struct {
     [FOUND_SEALED_WRONG] = {FOUND_DAMAGE, false,
                             "a loader reads something else than the segment: remove it, the next "
                             "start makes the link"},
-    [FOUND_PRODUCERS] = {FOUND_DAMAGE, false,
-                         "what producers send again may be taken twice: nothing else to do"},
+    [FOUND_PRODUCERS] = {FOUND_MENDED, false,
+                         "its producers are looked for in the segments before it: nothing to do"},
     [FOUND_DAMAGED_FILE] = {FOUND_DAMAGE, false,
                             "which messages a repair had found damaged is not known: run --repair "
                             "again"},
+    [FOUND_NO_REPAIR] = {FOUND_DAMAGE, false,
+                         "the partition stays read-only: what can be read is read"},
 };
 
 enum finding_weight finding_weight(enum finding kind)

@@ -20,7 +20,11 @@ enum finding {
     FOUND_LEFT_OVER,    /* what a crash interrupted */
     FOUND_KNOWN_DAMAGE, /* noted by a repair */
     FOUND_EXTRA_BYTES,  /* that no message speaks of */
+    FOUND_STALE_NOTE,   /* noted by a repair, and good */
     FOUND_NO_LOCK_FILE,
+    FOUND_MADE_INDEX, /* what a repair did */
+    FOUND_MADE_SEGMENT,
+    FOUND_MADE_NOTE,
     /* The next start mends it; nothing that was acknowledged is lost. */
     FOUND_NOT_CLEAN,
     FOUND_CLEAN_MISTAKEN, /* .clean does not agree with the files */
@@ -40,6 +44,7 @@ enum finding {
     FOUND_SEALED_WRONG,
     FOUND_PRODUCERS,
     FOUND_DAMAGED_FILE,
+    FOUND_NO_REPAIR,
     FOUND_KINDS,
 };
 

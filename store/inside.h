@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "store/damage.h"
 #include "store/flush.h"
 #include "store/journal.h"
 #include "store/metrics.h"
@@ -34,12 +35,6 @@
 #include "store/store.h"
 
 #define FIRST_TOPIC 16u /* the number of a new store's first topic */
-
-/* Messages that are known to be damaged: the bytes [offset, end). */
-struct damage {
-    uint64_t offset, end;
-    uint64_t messages; /* 0 = unknown: the .idx says nothing about them */
-};
 
 struct append_request;
 struct found;
@@ -176,9 +171,6 @@ int partition_fail(struct partition *part, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 struct segment *partition_newest(struct partition *part); /* lock held, or the appender */
 int partition_add_segment(struct partition *part, struct segment *seg) MUST_CHECK; /* lock */
-int partition_add_damage(struct partition *part, uint64_t offset, uint64_t end,
-                         uint64_t messages) MUST_CHECK;
-void partition_forget_damage(struct partition *part);
 /* Keeps the newest segment's files open while something of it is not durable. */
 int partition_pin(struct partition *part, struct err *err) MUST_CHECK;
 void partition_unpin(struct partition *part);

@@ -40,7 +40,7 @@ void partition_free(struct partition *part)
     m = &part->store->metrics;
     if (atomic_load(&part->failed))
         atomic_fetch_sub(&m->failed_partitions, 1);
-    partition_forget_damage(part);
+    damage_clear(part);
     flusher_forget(part);
     if (part->pinned) {
         segment_unuse(partition_newest(part));
@@ -135,44 +135,6 @@ int partition_add_segment(struct partition *part, struct segment *seg)
     part->segments[part->segment_count++] = seg;
     part->gaps |= seg->gap_bytes > 0;
     return 0;
-}
-
-int partition_add_damage(struct partition *part, uint64_t offset, uint64_t end, uint64_t messages)
-{
-    struct metrics *m = &part->store->metrics;
-    struct damage *damages;
-    size_t at = part->damage_count;
-
-    while (at > 0 && part->damages[at - 1].offset > offset)
-        at--;
-    damages = at > 0 ? &part->damages[at - 1] : NULL;
-    if (damages && damages->end >= end)
-        return 0; /* known */
-    if (damages && damages->end == offset) {
-        damages->end = end;
-        damages->messages += messages;
-        atomic_fetch_add(&m->damaged_messages, messages);
-        return 0;
-    }
-    damages = realloc(part->damages, (part->damage_count + 1) * sizeof *damages);
-    if (!damages)
-        return -ENOMEM;
-    part->damages = damages;
-    memmove(damages + at + 1, damages + at, (part->damage_count - at) * sizeof *damages);
-    damages[at] = (struct damage){offset, end, messages};
-    part->damage_count++;
-    atomic_fetch_add(&m->damaged_runs, 1);
-    atomic_fetch_add(&m->damaged_messages, messages);
-    return 0;
-}
-
-void partition_forget_damage(struct partition *part)
-{
-    struct metrics *m = &part->store->metrics;
-
-    atomic_fetch_sub(&m->damaged_runs, part->damage_count);
-    while (part->damage_count > 0)
-        atomic_fetch_sub(&m->damaged_messages, part->damages[--part->damage_count].messages);
 }
 
 /* The descriptors that may be held so are counted: others need some too. */

@@ -281,9 +281,12 @@ int partition_messages(struct partition *part, uint64_t offset, uint64_t max_byt
     struct gap gap;
     struct view v;
     uint64_t end = 0;
+    struct err err;
     bool hurt;
-    int rc;
+    int rc = partition_load(part, &err); /* damage and gaps are known then */
 
+    if (rc < 0)
+        return rc;
     view_mark(part, &visible);
     for (;;) {
         if (view_gap(part, offset, &visible, &gap) && gap.offset <= offset) {

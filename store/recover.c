@@ -236,6 +236,13 @@ static bool sizes_match(const struct clean_facts *facts, const struct found *fou
     return true;
 }
 
+static int not_as_left(const struct partition *part, struct err *err)
+{
+    return err_set(err, ERR_DAMAGED,
+                   "%s/%" PRIu32 ": its files are not as the clean stop left them",
+                   part->topic->name, part->index);
+}
+
 /* The time of the last message, which .clean does not say. */
 static int learn_time(struct partition *part, struct err *err)
 {
@@ -250,6 +257,10 @@ static int learn_time(struct partition *part, struct err *err)
     count = part->appended.number - seg->base_number;
     if (count > 0)
         rc = segment_read_entry(seg, count - 1, &e);
+    /* The next message is taken to begin where this one ends. */
+    if (rc == 0 && (seg->base + e.end != part->appended.offset || e.more ||
+                    e.meta_end != part->appended.meta_end))
+        rc = not_as_left(part, err);
     if (rc == 0 && count > 0) {
         pthread_mutex_lock(&fl->lock);
         part->appended.time_ms = part->visible.time_ms = part->durable.time_ms =
@@ -267,9 +278,7 @@ int recover_load_clean(struct partition *part, struct err *err)
     int rc = scan_partition(part, &found, err);
 
     if (rc == 0 && !sizes_match(facts, &found))
-        rc = err_set(err, ERR_DAMAGED,
-                     "%s/%" PRIu32 ": its files are not as the clean stop left them",
-                     part->topic->name, part->index);
+        rc = not_as_left(part, err);
     if (rc == 0)
         rc = scan_adopt(part, &found, err);
     if (rc == 0)
@@ -279,7 +288,7 @@ int recover_load_clean(struct partition *part, struct err *err)
         /* It may be tried again: nothing of this attempt stays. */
         while (part->segment_count > 0)
             segment_put(part->segments[--part->segment_count]);
-        partition_forget_damage(part);
+        damage_clear(part);
         part->retention.sealed_bytes = 0;
         return rc;
     }

@@ -265,6 +265,8 @@ static int apply_part(struct replay *rp, const struct journal_part *p, const uin
         return 0; /* deleted since, or known not to be writable */
     seg = segment_by_base(part, p->segment_base);
     if (!seg) {
+        if (end > part->vouched)
+            part->vouched = end;
         partition_fail(part, ERR_DAMAGED,
                        "damaged: the journal speaks of a segment %" PRIu64 " that is not there",
                        p->segment_base);

@@ -241,23 +241,6 @@ static int begin_going(struct partition *part, struct err *err)
     return 0;
 }
 
-/* Damage that is known below the first offset is no concern of anybody now. */
-static void forget_damage(struct partition *part, uint64_t first)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < part->damage_count; i++) {
-        struct damage d = part->damages[i];
-
-        if (d.end <= first)
-            continue;
-        if (d.offset < first) /* how many of its messages went, nobody knows */
-            d = (struct damage){first, d.end, 0};
-        part->damages[kept++] = d;
-    }
-    part->damage_count = kept;
-}
-
 /* The first offset rises. */
 static void end_going(struct partition *part)
 {
@@ -274,7 +257,7 @@ static void end_going(struct partition *part)
     part->retention.oldest_ms = 0;
     part->retention.going = NULL;
     part->retention.going_used = false;
-    forget_damage(part, part->segments[0]->base);
+    damage_below_gone(part, part->segments[0]->base);
     pthread_mutex_unlock(&part->lock);
     r->segments_removed++;
     r->bytes_removed += seg->file_bytes;

@@ -53,7 +53,7 @@ static int found_add(struct found *f, uint64_t base, struct found_segment **seg)
     return 0;
 }
 
-/* ".<20 digits>.idx.tmp" */
+/* ".<20 digits>.idx.tmp", or of another suffix */
 static bool is_temporary(const char *name, enum fileio_kind kind)
 {
     char inner[32];
@@ -61,11 +61,12 @@ static bool is_temporary(const char *name, enum fileio_kind kind)
     uint64_t base;
     size_t len = strlen(name);
 
-    if (kind != FILEIO_FILE || name[0] != '.' || len != 29 || strcmp(name + 25, ".tmp") != 0)
+    if (kind != FILEIO_FILE || name[0] != '.' || len < 5 || len - 5 >= sizeof inner ||
+        strcmp(name + len - 4, ".tmp") != 0)
         return false;
-    memcpy(inner, name + 1, 24);
-    inner[24] = '\0';
-    return parse_segment_name(inner, &base, &suffix) == 0 && suffix == SUFFIX_IDX;
+    memcpy(inner, name + 1, len - 5);
+    inner[len - 5] = '\0';
+    return parse_segment_name(inner, &base, &suffix) == 0;
 }
 
 static int list_name(void *arg, const char *name, enum fileio_kind kind)
@@ -433,11 +434,21 @@ static uint64_t end_before_gap(const struct found_segment *s, uint64_t next_base
 static int joint_is_damaged(struct partition *part, const struct found_segment *s, uint64_t end,
                             uint64_t good, uint64_t entries, uint64_t messages)
 {
+    struct damage d = {.offset = s->base + good,
+                       .end = end,
+                       .number = s->number + entries,
+                       .messages = messages,
+                       .seen = true};
+    bool known;
+    int rc = damage_add(part, &d, &known);
+
+    if (rc < 0 || known)
+        return rc;
     found_say(part->store, FOUND_SHORT_SEGMENT,
               "%s/%" PRIu32 "/%020" PRIu64 ": damaged: of %" PRIu64 " bytes, %" PRIu64
               " with %" PRIu64 " messages are there",
               part->topic->name, part->index, s->base, end - s->base, good, entries);
-    return partition_add_damage(part, s->base + good, end, messages);
+    return 0;
 }
 
 /* The sealed segment `seg`, found as s, against its successor `next_seg`, which is
@@ -460,8 +471,11 @@ static int check_gap(struct partition *part, struct segment *seg, const struct f
         next_seg->gap_messages = next->number - number;
     if (whole)
         return 0;
-    if (good >= end - s->base)
-        good = entries = 0; /* the bytes are there, but the index does not agree with them */
+    if (good >= end - s->base) { /* the bytes are there, but the index does not agree with them */
+        if (damage_is_noted(part, s->base, end))
+            return 0;
+        good = entries = 0;
+    }
     return joint_is_damaged(part, s, end, good, entries, 0);
 }
 
@@ -480,8 +494,11 @@ static int check_joint(struct partition *part, struct segment *seg, const struct
         return 0;
     }
     good = good_bytes(seg, s, &entries);
-    if (good >= bytes)
-        good = entries = 0; /* the bytes are there, but the index does not agree with them */
+    if (good >= bytes) { /* the bytes are there, but the index does not agree with them */
+        if (damage_is_noted(part, s->base, next->base))
+            return 0; /* a repair has looked at each message */
+        good = entries = 0;
+    }
     if (s->header_valid && next->header_valid && next->number > s->number + entries)
         messages = next->number - s->number - entries;
     return joint_is_damaged(part, s, next->base, good, entries, messages);
@@ -506,6 +523,15 @@ static int adopt_one(struct partition *part, const struct found_segment *s, bool
     return rc;
 }
 
+/* Where segment i of those found ends, if all of it is there. */
+static uint64_t end_of(const struct found *found, size_t i)
+{
+    while (++i < found->count)
+        if (!found->seg[i].left_over)
+            return found->seg[i].base;
+    return UINT64_MAX;
+}
+
 int scan_adopt(struct partition *part, const struct found *found, struct err *err)
 {
     const struct found_segment *before = NULL;
@@ -522,6 +548,8 @@ int scan_adopt(struct partition *part, const struct found *found, struct err *er
         if (s->left_over)
             continue;
         rc = adopt_one(part, s, i == last);
+        if (rc == 0 && s->has[SUFFIX_DAMAGED])
+            rc = damage_read(part, s->base, end_of(found, i));
         if (rc == 0 && before) {
             struct segment **pair = &part->segments[part->segment_count - 2];
 

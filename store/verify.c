@@ -31,10 +31,20 @@ static int note_damage(struct verify *v, const struct pass_at *from)
     uint64_t end = v->seg->base + v->pass.at.log;
     uint64_t messages = v->pass.at.entry - from->entry;
 
+    struct damage d = {.offset = begin,
+                       .end = end,
+                       .number = v->seg->base_number + from->entry,
+                       .messages = messages,
+                       .seen = true};
+    bool known;
+    int rc = damage_add(v->part, &d, &known);
+
+    if (rc < 0 || known)
+        return rc;
     found_say(v->part->store, FOUND_MESSAGES,
               "%s/%" PRIu32 ": damaged: %" PRIu64 " messages from %" PRIu64 " to %" PRIu64,
               v->part->topic->name, v->part->index, messages, begin, end);
-    return partition_add_damage(v->part, begin, end, messages);
+    return 0;
 }
 
 /* Verifies to the end, or to what is vouched for; damage below that is noted and

@@ -104,6 +104,63 @@ case_a_lost_index_is_damage()
     like "$REPORT" "t/0.*$SEGMENT.log has no valid .idx" "names the file"
 }
 
+case_a_repair_notes_a_changed_byte()
+{
+    local before
+    left_cleanly || return
+    flip "t/0/$SEGMENT.log" 3
+    check 4 --repair
+    like "$REPORT" "$SEGMENT.damaged: written: repaired: readers of messages skip" "says what it did"
+    is "$(head -n 1 "$STORE/t/0/$SEGMENT.damaged")" "1 2 3 1" "number, offset, bytes, messages"
+    before=$(fingerprint)
+    check 0
+    like "$REPORT" "1 messages from 2 to 5: a repair noted it" "known from then on"
+    check 0 --repair
+    is "$(fingerprint)" "$before" "a second repair changes nothing"
+    daemon_start || return
+    is "$(within 20 head -n 3 "$MNT/t/earliest+" 2>/dev/null)" $'a\nccc\ndddd' "readers of messages skip it"
+    is "$(tail -c +3 "$MNT/t/0/0-" | head -c 3 | tr -d '\n' | wc -c)" 2 "raw readers see the bytes"
+    like "$(<"$MNT/.status")" "partition t/0: damaged: 1 messages in 1 runs" "the status tells"
+    publish t e
+    is "$(tail -n 1 "$MNT/t/0/0-")" e "it takes messages"
+}
+
+case_a_repair_makes_a_lost_index()
+{
+    left_cleanly || return
+    rm "$STORE/t/0/$SEGMENT.idx"
+    check 4 --repair
+    like "$REPORT" "$SEGMENT.idx: made anew, from the lines of .log, for 4 messages" "says so"
+    check 0
+    daemon_start || return
+    is "$(cat "$MNT/t/0/2-5")" bb "offsets are found again"
+}
+
+case_a_repair_goes_on_behind_what_is_lost()
+{
+    left_cleanly || return
+    truncate -s 5 "$STORE/t/0/$SEGMENT.log"
+    daemon_start || return
+    fails "it takes no messages before" publish t x
+    daemon_stop
+    check 4 --repair
+    like "$REPORT" "t/0/00000000000000000014.log: a new segment" "says where it goes on"
+    daemon_start || return
+    publish t again
+    is "$(cat "$MNT/t/0/14-")" again "at an offset that nobody had"
+    is "$(within 20 head -n 3 "$MNT/t/earliest+" 2>/dev/null)" $'a\nbb\nagain' "readers of messages go on there"
+}
+
+case_what_cannot_be_repaired_stays_damage()
+{
+    left_cleanly || return
+    rm -r "$STORE/t/0"
+    check 3 --repair
+    like "$REPORT" "stays read-only" "says so"
+    daemon_start || return
+    is "$(cat "$MNT/u/0/0-")" one "the other topic is there"
+}
+
 case_foreign_names_are_notes()
 {
     left_cleanly || return
