@@ -55,7 +55,8 @@ void *realloc(void *old, size_t n)
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 #endif
 
-#define MANY 70
+#define MANY      70
+#define PRODUCERS 20
 
 static struct fixture f;
 static char promised[4096]; /* what t/0 must hold: flushed, and said so */
@@ -116,12 +117,40 @@ static void append(struct partition *part, const char *line, bool key)
         strcat(promised, line);
 }
 
-/* A set of more messages than an append has room for on its stack. */
+/* Appends a set; `line`, so many times, is what it holds, and goes to the text. */
+static void append_set(struct partition *part, struct set *set, const char *line, int times,
+                       char *text)
+{
+    uint64_t offset;
+
+    if (partition_append(part, set, &offset, NULL) < 0)
+        return;
+    for (int i = 0; i < times; i++)
+        strcat(text, line);
+}
+
+static void promise(struct partition *part, const char *text)
+{
+    struct told t = {.w = {.done = tell}};
+
+    wait_for(part, &t);
+    if (t.told && t.rc == 0)
+        strcat(promised, text);
+}
+
+/* Sets of more messages than an append has room for on its stack: with all that a
+ * message may have, and as lines. */
 static void append_many(struct partition *part)
 {
-    struct message m = {.value = "m", .value_len = 1, .key = "k", .key_len = 1};
-    struct told t = {.w = {.done = tell}};
-    uint64_t offset;
+    static const struct header header = {.name = "name", .name_len = 4};
+    const struct message m = {.value = "m",
+                              .value_len = 1,
+                              .key = "k",
+                              .key_len = 1,
+                              .headers = &header,
+                              .header_count = 1,
+                              .has_time = true};
+    char text[4 * MANY + 1] = "";
     struct set set;
     int rc = 0;
 
@@ -129,12 +158,45 @@ static void append_many(struct partition *part)
     for (int i = 0; rc == 0 && i < MANY; i++)
         rc = set_add_message(&set, &m);
     if (rc == 0)
-        rc = partition_append(part, &set, &offset, NULL);
-    set_release(&set);
+        append_set(part, &set, "m\n", MANY, text);
+    set_clear(&set);
+    rc = 0;
+    for (int i = 0; rc == 0 && i < MANY; i++) {
+        size_t taken;
+
+        rc = set_add_lines(&set, "l\n", 2, &taken);
+    }
     if (rc == 0)
-        wait_for(part, &t);
-    for (int i = 0; t.told && t.rc == 0 && i < MANY; i++)
-        strcat(promised, "m\n");
+        append_set(part, &set, "l\n", MANY, text);
+    set_release(&set);
+    promise(part, text);
+}
+
+/* A set of each of many producers, in an epoch of its own. */
+static void append_produced(struct partition *part)
+{
+    static int16_t epoch;
+    char text[2 * PRODUCERS + 1] = "";
+    struct set set;
+
+    set_init(&set);
+    for (int64_t id = 1; id <= PRODUCERS; id++) {
+        const struct producer producer = {.id = id, .epoch = epoch};
+        const struct message m = {.value = "p", .value_len = 1};
+
+        set_clear(&set);
+        if (set_producer(&set, &producer) == 0 && set_add_message(&set, &m) == 0)
+            append_set(part, &set, "p\n", 1, text);
+    }
+    epoch++;
+    set_release(&set);
+    promise(part, text);
+}
+
+static void count_setting(void *arg, const char *key, const char *value, const char *help)
+{
+    if (*key && *value && *help)
+        ++*(int *)arg;
 }
 
 /* A bit of everything; any of it may fail. */
@@ -146,7 +208,10 @@ static void use_store(void)
     struct buf text = {0};
     struct range r;
     char line[64];
+    int settings = 0;
 
+    topic_config_describe(count_setting, &settings);
+    conf.segment_ms = 1000;
     conf.segment_bytes = 8192;
     conf.set_max_bytes = conf.message_max_bytes = 4096;
     if (store_open(&f.store, &f.options, NULL) < 0)
@@ -157,8 +222,12 @@ static void use_store(void)
         snprintf(line, sizeof line, "line %zu\n", strlen(promised));
         append(part, line, i);
     }
-    if (part)
+    if (part) {
         append_many(part);
+        append_produced(part);
+        f.clock.now_ms += 2000; /* for another segment */
+        append(part, "rolled\n", true);
+    }
     topic = store_topic_find(f.store, "t");
     if (topic) {
         (void)!topic_configure(topic, "partitions=3\n", 13, NULL);
@@ -167,7 +236,8 @@ static void use_store(void)
         topic_put(topic);
     }
     if (part && partition_end(part) > 0) /* behind the lines that were waited for */
-        (void)!partition_skip_to(part, partition_end(part) + 10, 100, NULL);
+        (void)!partition_skip_to(part, partition_end(part) + 1000, (partition_end(part) + 1000) / 2,
+                                 NULL);
     (void)!store_topic_create(f.store, "gone", &conf, NULL, NULL);
     (void)!store_topic_remove(f.store, "gone", NULL);
     (void)!store_status(f.store, &text);
@@ -179,13 +249,15 @@ static void use_store(void)
 static void expect_promised(void)
 {
     struct partition *part;
+    uint64_t skipped;
     char *text;
 
     fixture_open(&f);
     part = part_of("t", 0);
     ck_assert(part || !*promised);
     if (part) {
-        text = fixture_text(&f, part);
+        text = fixture_messages(&f, part, &skipped);
+        ck_assert_uint_eq(skipped, 0);
         ck_assert_msg(strstr(text ? text : "", promised) != NULL, "%s in %s", promised, text);
         free(text);
     }
@@ -230,9 +302,12 @@ static void sweep(int state)
 
 START_TEST(store_works_without_a_failure)
 {
+    struct gap gap;
+
     prepare();
     use_store();
-    ck_assert_uint_eq(strlen(promised), 14 + 2 * MANY);
+    ck_assert_uint_eq(strlen(promised), 14 + 4 * MANY + 2 * PRODUCERS + 7);
+    ck_assert_int_eq(partition_gap_next(part_of("t", 0), 0, &gap), 0);
     ck_assert(strncmp(promised, "line 0\nline 7\nm\nm\n", 18) == 0);
     fixture_kill(&f);
     expect_promised();
