@@ -227,7 +227,7 @@ END_TEST
 
 START_TEST(a_thousand_topics)
 {
-    char name[16];
+    char name[24];
 
     for (int i = 0; i < 1000; i++) {
         snprintf(name, sizeof name, "topic-%d", i);
@@ -291,7 +291,7 @@ START_TEST(numbers_are_reserved_before_they_are_used)
                                                 .for_ever = true,
                                                 .error = -EIO});
     for (int i = 1; i < 1024; i++) {
-        char name[16];
+        char name[24];
 
         snprintf(name, sizeof name, "t%d", i);
         ck_assert_int_eq(create(name), 0);
