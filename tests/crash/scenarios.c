@@ -443,5 +443,10 @@ const struct scenario scenarios[] = {
     {"gaps_go", gaps_go, 0},
     {"topics_deleted_with_their_messages", topics_deleted_with_their_messages, 0},
     {"topics_deleted_between_turns_of_the_journal", topics_deleted_between_turns_of_the_journal, 0},
+    {"producers_without_an_answer", producers_without_an_answer, 0},
+    {"producers_across_rolls", producers_across_rolls, 0},
+    {"producers_across_starts", producers_across_starts, 0},
+    {"producers_without_room", producers_without_room, 0},
+    {"producers_ids", producers_ids, 0},
 };
 const size_t scenario_count = sizeof scenarios / sizeof *scenarios;

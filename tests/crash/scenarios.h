@@ -26,6 +26,13 @@ void topics_deleted_between_turns_of_the_journal(struct world *w);
 extern const struct scenario scenarios[];
 extern const size_t scenario_count;
 
+/* -- scenarios_producer.c -- */
+void producers_without_an_answer(struct world *w);
+void producers_across_rolls(struct world *w);
+void producers_across_starts(struct world *w);
+void producers_without_room(struct world *w);
+void producers_ids(struct world *w);
+
 /* A random history: epochs of actions, each ended by a crash and gone through. */
 void random_history(struct exploration *x, uint64_t seed, const struct world_fault *fault);
 

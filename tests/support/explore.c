@@ -9,6 +9,7 @@
 #include "tests/support/hashes.h"
 #include "tests/support/judge.h"
 #include "tests/support/powercut.h"
+#include "tests/support/producing.h"
 
 struct point {
     struct exploration *x;
@@ -69,6 +70,7 @@ static void live_on(struct point *at, struct world *life, bool power_cut)
 {
     struct exploration inner = *at->x;
 
+    world_send_all_again(life);
     for (size_t i = 0; i < life->ledger.count; i++) {
         const struct ledger_topic *t = &life->ledger.topics[i];
 
@@ -143,6 +145,18 @@ static void stop_and_start(struct point *at, struct world *life, uint64_t number
     again(at, life, power_cut, v, "stopped and started");
 }
 
+/* Who had no answer sends again. */
+static void send_again(struct point *at, struct world *life, bool power_cut)
+{
+    struct verdict v = {0};
+
+    if (!at->w->ledger.producers || (!life->store && !world_start(life)))
+        return; /* world.wrong says so */
+    judge_producers(life->store, life->disk, &at->w->ledger, at->cut.at, &v);
+    if (v.why[0])
+        lost(at, power_cut, "sent again", v.why);
+}
+
 /* Takes the disk over. */
 static void judge_state(struct point *at, struct memdisk *disk, bool power_cut)
 {
@@ -177,6 +191,7 @@ static void judge_state(struct point *at, struct memdisk *disk, bool power_cut)
         live_on(at, &life, power_cut);
     } else {
         stop_and_start(at, &life, number, power_cut, &v);
+        send_again(at, &life, power_cut);
         if (life.wrong[0])
             lost(at, power_cut, "afterwards", life.wrong);
     }

@@ -54,7 +54,12 @@ static void part_copy(struct ledger_part *to, const struct ledger_part *from, bo
 
 void ledger_copy(struct ledger *to, const struct ledger *from, size_t k, bool anew)
 {
-    *to = (struct ledger){0};
+    *to = (struct ledger){.producers = from->producers};
+    for (size_t i = 0; i < from->id_count; i++)
+        if (from->ids[i].at <= k) {
+            to->ids[to->id_count] = from->ids[i];
+            to->ids[to->id_count++].at = known(from->ids[i].at, k, anew);
+        }
     for (size_t i = 0; i < from->count; i++) {
         const struct ledger_topic *old = &from->topics[i];
         struct ledger_topic *t = &to->topics[to->count];
@@ -174,6 +179,8 @@ size_t ledger_stage(const struct ledger *l, size_t k)
 {
     size_t n = 0;
 
+    for (size_t i = 0; i < l->id_count; i++)
+        n += l->ids[i].at <= k;
     for (size_t i = 0; i < l->count; i++) {
         const struct ledger_topic *t = &l->topics[i];
 

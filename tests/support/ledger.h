@@ -25,10 +25,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "store/set.h"
+
 #define LEDGER_NEVER      SIZE_MAX
 #define LEDGER_TOPICS     16
 #define LEDGER_PARTITIONS 40
 #define LEDGER_CONFIGS    16
+#define LEDGER_IDS        8
 
 struct ledger_set {
     size_t begun, done, gone;
@@ -37,6 +40,8 @@ struct ledger_set {
     bool gap;          /* a gap of so many messages and bytes, of which there are none */
     const char *bytes; /* of .log, then of .meta; not the ledger's own */
     size_t len, meta_len;
+    bool produced; /* by `producer` */
+    struct producer producer;
 };
 
 struct ledger_mark {
@@ -80,6 +85,12 @@ struct ledger_topic {
 struct ledger {
     struct ledger_topic topics[LEDGER_TOPICS];
     size_t count;
+    struct {
+        size_t at;
+        int64_t id;
+    } ids[LEDGER_IDS]; /* that producers were given */
+    size_t id_count;
+    bool producers; /* some set has one, or an id was given */
 };
 
 void ledger_release(struct ledger *l);

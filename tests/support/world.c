@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-__attribute__((format(printf, 2, 3))) static void wrong(struct world *w, const char *fmt, ...)
+void world_wrong(struct world *w, const char *fmt, ...)
 {
     va_list ap;
 
@@ -86,9 +86,9 @@ bool world_start(struct world *w)
     if (rc < 0) {
         w->store = NULL;
         if (memdisk_kill(w->disk) > 0)
-            wrong(w, "store_open failed and left descriptors open");
+            world_wrong(w, "store_open failed and left descriptors open");
         if (!w->lenient)
-            wrong(w, "store_open: %d: %s", rc, err.text);
+            world_wrong(w, "store_open: %d: %s", rc, err.text);
     }
     return rc == 0;
 }
@@ -102,9 +102,9 @@ void world_stop(struct world *w)
     rc = store_close(w->store, &err);
     w->store = NULL;
     if (rc < 0 && !w->lenient)
-        wrong(w, "store_close: %d: %s", rc, err.text);
+        world_wrong(w, "store_close: %d: %s", rc, err.text);
     if (memdisk_kill(w->disk) > 0)
-        wrong(w, "store_close left descriptors open");
+        world_wrong(w, "store_close left descriptors open");
 }
 
 void world_kill(struct world *w)
@@ -159,7 +159,7 @@ static void settle_partition(struct world *w, struct ledger_topic *t, uint32_t i
         return;
     ledger_add_removal(&t->parts[index], at(w), at(w), partition_first(part));
     if (end < ledger_must(t, &t->parts[index], at(w), false))
-        wrong(w, "%s/%u: LOST by a start: ends at %" PRIu64, t->name, index, end);
+        world_wrong(w, "%s/%u: LOST by a start: ends at %" PRIu64, t->name, index, end);
     ledger_settle(&t->parts[index], at(w), end);
 }
 
@@ -209,7 +209,7 @@ void world_topic(struct world *w, const char *name, const char *conf)
     if (rc == 0)
         t->made = at(w);
     else if (!w->lenient) /* else it stays in flight: who knows */
-        wrong(w, "making topic %s: %d: %s", name, rc, err.text);
+        world_wrong(w, "making topic %s: %d: %s", name, rc, err.text);
 }
 
 bool world_has(const struct world *w, const char *name)
@@ -224,7 +224,7 @@ static void removed(struct world *w, struct ledger_topic *t, int rc, const struc
     if (rc == 0)
         t->removed = at(w);
     else if (!w->lenient)
-        wrong(w, "removing topic %s: %d: %s", t->name, rc, err->text);
+        world_wrong(w, "removing topic %s: %d: %s", t->name, rc, err->text);
 }
 
 void world_remove(struct world *w, const char *name)
@@ -310,7 +310,7 @@ void world_configure(struct world *w, const char *name, uint64_t flush_ms)
     if (rc == 0)
         t->configs[t->config_count - 1].done = at(w);
     else if (!w->lenient)
-        wrong(w, "configuring %s: %d: %s", name, rc, err.text);
+        world_wrong(w, "configuring %s: %d: %s", name, rc, err.text);
     topic_put(topic);
 }
 
@@ -335,10 +335,21 @@ static const char *keep_bytes(struct world *w, const struct set *set)
     return kept->bytes;
 }
 
-/* Appends a set that is ready, and notes it. */
-static bool append(struct world *w, const char *name, uint32_t index, struct set *set)
+struct ledger_set *world_note_set(struct world *w, const char *name, uint32_t index,
+                                  const struct set *set)
 {
     struct ledger_part *part = &ledger_topic(&w->ledger, name)->parts[index];
+    struct ledger_set *noted = ledger_add_set(part, keep_bytes(w, set), set->log_bytes,
+                                              set->meta.len, (uint32_t)set->count, at(w));
+
+    noted->produced = set->produced;
+    noted->producer = set->producer;
+    w->ledger.producers |= set->produced;
+    return noted;
+}
+
+bool world_append_set(struct world *w, const char *name, uint32_t index, struct set *set)
+{
     struct topic *topic = store_topic_find(w->store, name);
     struct partition *p = partition_of(topic, index);
     struct ledger_set *noted;
@@ -350,8 +361,7 @@ static bool append(struct world *w, const char *name, uint32_t index, struct set
     if (!p)
         abort();
     failed_before = has_failed(p);
-    noted = ledger_add_set(part, keep_bytes(w, set), set->log_bytes, set->meta.len,
-                           (uint32_t)set->count, at(w));
+    noted = world_note_set(w, name, index, set);
     rc = partition_append(p, set, &offset, &err);
     if (rc == 0) {
         noted->done = at(w);
@@ -360,15 +370,14 @@ static bool append(struct world *w, const char *name, uint32_t index, struct set
         if (failed_before || !has_failed(p)) /* else it could not be undone: who knows */
             noted->gone = at(w);
         if (!w->lenient)
-            wrong(w, "append to %s/%u: %d: %s", name, index, rc, err.text);
+            world_wrong(w, "append to %s/%u: %d: %s", name, index, rc, err.text);
     }
     topic_put(topic);
     note_visible(w);
     return rc == 0;
 }
 
-/* A line that is like no other, without its '\n'. */
-static size_t line(struct world *w, char *to, size_t room, uint32_t bytes)
+size_t world_line(struct world *w, char *to, size_t room, uint32_t bytes)
 {
     size_t len = (size_t)snprintf(to, room, "line %" PRIu64, ++w->lines);
 
@@ -391,12 +400,12 @@ bool world_append(struct world *w, const char *topic, uint32_t part, uint32_t me
 
     set_init(&set);
     for (uint32_t i = 0; i < messages; i++) {
-        len += line(w, text + len, room - len, bytes);
+        len += world_line(w, text + len, room - len, bytes);
         text[len++] = '\n';
     }
     if (set_add_lines(&set, text, len, &taken) != 0 || taken != len)
         abort();
-    ok = append(w, topic, part, &set);
+    ok = world_append_set(w, topic, part, &set);
     set_release(&set);
     free(text);
     return ok;
@@ -423,7 +432,7 @@ bool world_append_keyed(struct world *w, const char *topic, uint32_t part, uint3
             .time_ms = (int64_t)w->clock.now_ms - 5,
         };
 
-        m.value_len = (uint32_t)line(w, text + used, bytes + 32u, bytes);
+        m.value_len = (uint32_t)world_line(w, text + used, bytes + 32u, bytes);
         used += m.value_len;
         if (i % 4 == 3) {
             m.value = NULL;
@@ -432,7 +441,7 @@ bool world_append_keyed(struct world *w, const char *topic, uint32_t part, uint3
         if (set_add_message(&set, &m) < 0)
             abort();
     }
-    ok = append(w, topic, part, &set);
+    ok = world_append_set(w, topic, part, &set);
     set_release(&set);
     free(text);
     return ok;
@@ -460,7 +469,7 @@ bool world_gap(struct world *w, const char *name, uint32_t index, uint32_t bytes
         if (failed_before || !has_failed(p)) /* else it could not be undone: who knows */
             noted->gone = at(w);
         if (!w->lenient)
-            wrong(w, "gap in %s/%u: %d: %s", name, index, rc, err.text);
+            world_wrong(w, "gap in %s/%u: %d: %s", name, index, rc, err.text);
     }
     topic_put(topic);
     note_visible(w);
@@ -473,6 +482,7 @@ struct waiting {
     struct waiter waiter; /* first */
     struct world *w;
     struct ledger_part *part;
+    uint64_t mark;
     bool durable, called;
 };
 
@@ -483,10 +493,12 @@ static void waited(struct waiter *waiter, int rc)
     waiter->rc = rc;
     wait->called = true;
     if (rc == 0)
-        ledger_add_mark(wait->part, at(wait->w), waiter->end, wait->durable);
+        ledger_add_mark(wait->part, at(wait->w), wait->mark, wait->durable);
 }
 
-static bool wait_for(struct world *w, const char *name, uint32_t index, enum wait_for what)
+/* Waits for `end`; then all below `mark` is known to be there. */
+static bool wait_until(struct world *w, const char *name, uint32_t index, enum wait_for what,
+                       uint64_t end, uint64_t mark)
 {
     struct ledger_topic *t = ledger_topic(&w->ledger, name);
     struct topic *topic = store_topic_find(w->store, name);
@@ -494,20 +506,35 @@ static bool wait_for(struct world *w, const char *name, uint32_t index, enum wai
     struct waiting wait = {.waiter = {.done = waited},
                            .w = w,
                            .part = &t->parts[index],
+                           .mark = mark,
                            .durable = what == WAIT_DURABLE || !t->os};
 
-    partition_wait(p, partition_end(p), what, &wait.waiter);
+    partition_wait(p, end, what, &wait.waiter);
     for (int rounds = 0; !wait.called && rounds < 1000; rounds++)
         store_work(w->store, true);
     if (!wait.called)
-        wrong(w, "%s/%u: a wait never ended", name, index);
+        world_wrong(w, "%s/%u: a wait never ended", name, index);
     else if (wait.waiter.rc < 0 && !w->lenient)
-        wrong(w, "%s/%u: wait: %d", name, index, wait.waiter.rc);
+        world_wrong(w, "%s/%u: wait: %d", name, index, wait.waiter.rc);
     if (!wait.called)
         partition_cancel(p, &wait.waiter);
     topic_put(topic);
     note_visible(w);
     return wait.called && wait.waiter.rc == 0;
+}
+
+static bool wait_for(struct world *w, const char *name, uint32_t index, enum wait_for what)
+{
+    struct topic *topic = store_topic_find(w->store, name);
+    uint64_t end = partition_end(partition_of(topic, index));
+
+    topic_put(topic);
+    return wait_until(w, name, index, what, end, end);
+}
+
+bool world_wait_end(struct world *w, const char *topic, uint32_t part, uint64_t end, uint64_t mark)
+{
+    return wait_until(w, topic, part, WAIT_VISIBLE, end, mark);
 }
 
 bool world_wait(struct world *w, const char *topic, uint32_t part)

@@ -17,8 +17,10 @@
 
 /* What a world does wrong on purpose. Zeroed = nothing. */
 struct world_fault {
-    struct memlie lie;                          /* told by the disk */
-    bool same_random;                           /* every start draws the same numbers */
+    struct memlie lie; /* told by the disk */
+    bool hasty;        /* a duplicate counts as acknowledged before it is visible */
+    bool remembers;    /* a set that was cut counts as a duplicate */
+    bool same_random;  /* every start draws the same numbers */
     void (*before_start)(struct memdisk *disk); /* done to the disk then */
 };
 
@@ -74,10 +76,41 @@ bool world_append_keyed(struct world *w, const char *topic, uint32_t part, uint3
 /* Leaves a gap of so many bytes and messages. True: it is there. */
 bool world_gap(struct world *w, const char *topic, uint32_t part, uint32_t bytes,
                uint32_t messages);
+/* -- world_produce.c: producers -- */
+
+/* The next set of a producer. True: appended. */
+bool world_produce(struct world *w, const char *topic, uint32_t part, int64_t id, uint32_t messages,
+                   uint32_t bytes);
+/* It begins a new epoch, with a set. */
+bool world_produce_anew(struct world *w, const char *topic, uint32_t part, int64_t id);
+/* It had no answer: it sends again its last set that is in the log, and all
+ * behind it that are not, and waits for each as it was told. The log must have
+ * each once. True: all are acknowledged. */
+bool world_send_again(struct world *w, const char *topic, uint32_t part, int64_t id);
+/* All producers do so. */
+bool world_send_all_again(struct world *w);
+/* Some producer is given an id. */
+void world_producer_id(struct world *w);
+
+/* -- waiting -- */
+
 /* Waits until all that was appended is visible (or: durable). True: it is. */
 bool world_wait(struct world *w, const char *topic, uint32_t part);
 bool world_wait_durable(struct world *w, const char *topic, uint32_t part);
 /* Rounds of the store's own work. now: as if every flush.ms had passed. */
 void world_work(struct world *w, bool now);
+
+/* -- between the files of world -- */
+
+__attribute__((format(printf, 2, 3))) void world_wrong(struct world *w, const char *fmt, ...);
+/* A line that is like no other, without its '\n'; its length. */
+size_t world_line(struct world *w, char *to, size_t room, uint32_t bytes);
+/* Notes in the ledger that the set is asked for. */
+struct ledger_set *world_note_set(struct world *w, const char *topic, uint32_t part,
+                                  const struct set *set);
+/* Appends a set that is ready, and notes it. */
+bool world_append_set(struct world *w, const char *topic, uint32_t part, struct set *set);
+/* Waits until the visible end is at `end`; then all below `mark` is promised. */
+bool world_wait_end(struct world *w, const char *topic, uint32_t part, uint64_t end, uint64_t mark);
 
 #endif

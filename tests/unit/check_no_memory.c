@@ -59,6 +59,7 @@ void *realloc(void *old, size_t n)
 #define PRODUCERS 20
 
 static struct fixture f;
+static bool appended_twice; /* a set that was sent twice */
 static char promised[4096]; /* what t/0 must hold: flushed, and said so */
 
 static struct partition *part_of(const char *name, uint32_t index)
@@ -199,6 +200,39 @@ static void count_setting(void *arg, const char *key, const char *value, const c
         ++*(int *)arg;
 }
 
+/* A producer sends its set until it has an answer, and more often; long lines between
+ * make the partition roll. */
+static void send_set(struct partition *part)
+{
+    static char line[3000];
+    struct producer p = {7, 0, 0};
+    struct message m = {.value = "sent", .value_len = 4};
+    struct appended at = {0};
+    bool there = false;
+
+    memset(line, 'x', sizeof line - 1);
+    line[sizeof line - 1] = '\n';
+    for (int i = 0; i < 5; i++) {
+        struct set set;
+        size_t taken;
+        int rc;
+
+        set_init(&set);
+        rc = set_add_lines(&set, line, sizeof line, &taken);
+        if (rc == 0)
+            (void)!partition_append_at(part, &set, &at, NULL);
+        set_clear(&set);
+        rc = set_producer(&set, &p);
+        if (rc == 0)
+            rc = set_add_message(&set, &m);
+        if (rc == 0)
+            rc = partition_append_at(part, &set, &at, NULL);
+        set_release(&set);
+        appended_twice |= rc == 0 && there && !at.duplicate;
+        there |= rc == 0;
+    }
+}
+
 /* A bit of everything; any of it may fail. */
 static void use_store(void)
 {
@@ -244,10 +278,15 @@ static void use_store(void)
     buf_release(&text);
     if (part && partition_range(part, 0, 100, &r) == 0)
         range_release(&r);
+    (void)!store_topic_create(f.store, "p", &conf, NULL, NULL);
+    part = part_of("p", 0);
+    if (part)
+        send_set(part);
 }
 
 static void expect_promised(void)
 {
+    const char *sent;
     struct partition *part;
     uint64_t skipped;
     char *text;
@@ -259,6 +298,14 @@ static void expect_promised(void)
         text = fixture_messages(&f, part, &skipped);
         ck_assert_uint_eq(skipped, 0);
         ck_assert_msg(strstr(text ? text : "", promised) != NULL, "%s in %s", promised, text);
+        free(text);
+    }
+    part = part_of("p", 0);
+    if (part) {
+        text = fixture_text(&f, part);
+        ck_assert(!appended_twice);
+        sent = text ? strstr(text, "sent\n") : NULL;
+        ck_assert_msg(!sent || !strstr(sent + 1, "sent\n"), "sent twice: %s", text);
         free(text);
     }
     fixture_kill(&f);

@@ -357,6 +357,28 @@ START_TEST(a_prod_that_cannot_be_written_is_a_roll_that_failed)
 }
 END_TEST
 
+/* A crash during a roll: the .prod of a segment that was not made is removed, and the
+ * next roll makes it anew. */
+START_TEST(a_prod_by_itself_is_left_over)
+{
+    char path[STORE_PATH_MAX];
+    struct appended at;
+
+    ck_assert_int_eq(produce(part, &(struct producer){7, 0, 0}, 1, &at, NULL), 0);
+    fixture_append_bytes(part, 3900, 'x');
+    fixture_append_bytes(part, 3900, 'x');
+    path_of_segment(path, "t", 0, partition_end(part), SUFFIX_PROD);
+    fixture_kill(&f);
+    file_write(&f, path, "half a .prod", 12);
+    fixture_open(&f);
+    part = fixture_part(&f, "t", 0);
+    ck_assert(!file_exists(&f, path));
+    fixture_append_bytes(part, 3900, 'x');
+    ck_assert(file_exists(&f, path));
+    ck_assert_uint_gt(file_size(&f, path), 12);
+}
+END_TEST
+
 /* -- ids -- */
 
 START_TEST(no_id_is_given_twice)
@@ -470,6 +492,7 @@ int main(void)
     tcase_add_loop_test(tc, the_clock_steps_back, 0, BETWEEN);
     tcase_add_test(tc, a_prod_is_written_only_where_producers_are_known);
     tcase_add_loop_test(tc, a_prod_that_cannot_be_written_is_a_roll_that_failed, 0, 3);
+    tcase_add_test(tc, a_prod_by_itself_is_left_over);
     tcase_add_test(tc, no_id_is_given_twice);
     tcase_add_test(tc, no_id_without_room_to_say_so);
     tcase_add_test(tc, the_last_id);

@@ -99,11 +99,34 @@ static void run_gaps(struct world *w)
     }
 }
 
+/* Producers who send again, with rolls and starts. */
+static void run_producers(struct world *w)
+{
+    world_topic(w, "t", "segment.bytes=8192\nset.max.bytes=4096\nmessage.max.bytes=2048");
+    for (int64_t i = 0; i < 5 && world_has(w, "t"); i++) {
+        world_produce(w, "t", 0, 7, 2, 700);
+        world_produce(w, "t", 0, 8 + i % 2, 1, 300);
+        world_send_again(w, "t", 0, 7);
+        world_producer_id(w);
+        if (i == 2) {
+            world_kill(w);
+            if (!world_start(w))
+                return;
+            world_settle(w);
+        }
+        if (world_has(w, "t"))
+            world_send_all_again(w);
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(struct world *w);
-} runs[] = {
-    {"journal", run_journal}, {"direct", run_direct}, {"starts", run_starts}, {"gaps", run_gaps}};
+} runs[] = {{"journal", run_journal},
+            {"direct", run_direct},
+            {"starts", run_starts},
+            {"gaps", run_gaps},
+            {"producers", run_producers}};
 
 #define RUNS (int)(sizeof runs / sizeof *runs)
 
