@@ -70,12 +70,33 @@ static void join(struct damage *d, const struct damage *other)
     d->seen |= other->seen;
 }
 
+/* Runs of two segments stay two where they touch: each is noted beside its own,
+ * with the messages that it has there. */
+static bool begins_segment(const struct partition *part, uint64_t offset)
+{
+    size_t low = 0;
+    size_t high = part->segment_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (part->segments[middle]->base < offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < part->segment_count && part->segments[low]->base == offset;
+}
+
 int damage_add(struct partition *part, const struct damage *found, bool *known)
 {
     struct damage d = *found;
     size_t at = place_of(part, d.offset);
 
     *known = false;
+    if (at < part->damage_count && part->damages[at].end == d.offset &&
+        begins_segment(part, d.offset))
+        at++;
     for (size_t i = at; i < part->damage_count && part->damages[i].offset <= d.offset; i++)
         if (part->damages[i].end >= d.end) {
             part->damages[i].seen |= d.seen;
@@ -83,7 +104,8 @@ int damage_add(struct partition *part, const struct damage *found, bool *known)
             *known = true;
             return 0;
         }
-    while (at < part->damage_count && part->damages[at].offset <= d.end) {
+    while (at < part->damage_count && part->damages[at].offset <= d.end &&
+           !(part->damages[at].offset == d.end && begins_segment(part, d.end))) {
         join(&d, &part->damages[at]);
         take_out(part, at);
     }

@@ -27,8 +27,8 @@ struct damage {
     bool seen;         /* it was found since the partition was opened */
 };
 
-/* Adds what was found; a run that touches or covers others becomes one with
- * them. *known: all of it had been noted or added before. -ENOMEM. */
+/* Adds what was found; a run that touches or covers others of its segment becomes
+ * one with them. *known: all of it had been noted or added before. -ENOMEM. */
 int damage_add(struct partition *part, const struct damage *d, bool *known) MUST_CHECK;
 /* Forgets runs that lie in [offset, end) and were not noted. */
 void damage_forget(struct partition *part, uint64_t offset, uint64_t end);

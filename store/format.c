@@ -293,6 +293,8 @@ int parse_segment_name(const char *name, uint64_t *base, enum suffix *suffix)
             return -EINVAL;
         v = v * 10 + digit;
     }
+    if (v > INT64_MAX)
+        return -EINVAL; /* no offset is so large, and adding to it might not end well */
     for (int i = 0; i < SUFFIX_KNOWN; i++)
         if (strcmp(name + 20, suffixes[i]) == 0) {
             *base = v;

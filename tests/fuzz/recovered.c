@@ -292,8 +292,9 @@ static void check_last(const struct memdisk *before, const struct memdisk *after
         check_entries(after, idx, log, meta, st->base, slot, st->visible_bytes);
 }
 
+/* suffixes: of those files of sealed segments that nobody may have changed. */
 static void check_partition_files(struct small_store *s, const struct memdisk *before,
-                                  const struct shown *p)
+                                  const struct shown *p, int suffixes)
 {
     struct partition *part = small_store_part(s, p->topic, p->index);
     struct segment_stat st;
@@ -305,7 +306,7 @@ static void check_partition_files(struct small_store *s, const struct memdisk *b
     while (partition_segment_next(part, from, &st) == 0) {
         char path[STORE_PATH_MAX];
 
-        for (int i = 0; st.sealed && i < SUFFIX_COUNT; i++) {
+        for (int i = 0; st.sealed && i < suffixes; i++) {
             path_of_segment(path, p->topic, p->index, st.base, (enum suffix)i);
             check_kept(before, s->disk, path, UINT64_MAX);
         }
@@ -475,7 +476,7 @@ void recovered_check(struct memdisk *disk)
     } else {
         read_all(&s, &first);
         for (size_t i = 0; i < first.count; i++)
-            check_partition_files(&s, before, &first.part[i]);
+            check_partition_files(&s, before, &first.part[i], SUFFIX_COUNT);
         small_store_kill(&s);
         recovered = memdisk_from(&s.disk->tree);
         small_store_open(&s);
@@ -510,5 +511,18 @@ void recovered_survive(struct memdisk *disk)
         read_all(&s, &all);
         small_store_kill(&s);
     }
+    small_store_end(&s);
+}
+
+void recovered_kept(const struct memdisk *before, const struct memdisk *after)
+{
+    struct small_store s;
+    struct all_shown all;
+
+    small_store_begin(&s, memdisk_from(&after->tree));
+    small_store_open(&s);
+    read_all(&s, &all);
+    for (size_t i = 0; i < all.count; i++)
+        check_partition_files(&s, before, &all.part[i], SUFFIX_LOG + 1);
     small_store_end(&s);
 }

@@ -19,6 +19,10 @@
  */
 void recovered_check(struct memdisk *disk);
 
+/* What a repair of `before` made: it opens, and no byte of a message that was below a
+ * durable slot, or sealed, is another. */
+void recovered_kept(const struct memdisk *before, const struct memdisk *after);
+
 /* Opens it, likewise, and reads all that it shows; goes on where it can. */
 void recovered_survive(struct memdisk *disk);
 
