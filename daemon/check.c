@@ -65,7 +65,7 @@ static const char help_text[] =
     "  --progress                  say on standard error how far it is, also if no terminal\n"
     "  --help                      print this\n"
     "\n"
-    "Exit status: 0 nothing is wrong; 1 nothing is lost, the next start mends what was found;\n"
+    "Exit status: 0 nothing is wrong; 1 nothing is lost and nothing need be done;\n"
     "2 wrong usage; 3 damage; 4 damage, repaired; 5 in use by another process; 6 it could not be checked.\n";
 
 static int print_help(void)
@@ -120,7 +120,7 @@ static void sum_up(const struct run *run, const struct check_result *r, int stat
 {
     static const char *const verdicts[] = {
         [CHECK_CLEAN] = "nothing is wrong",
-        [CHECK_MENDS] = "nothing is lost; the next start mends what was found",
+        [CHECK_MENDS] = "nothing is lost, and nothing need be done",
         [CHECK_DAMAGED] = "damaged",
         [CHECK_REPAIRED] = "was damaged; repaired",
     };

@@ -10,7 +10,7 @@
 
 enum check_status {
     CHECK_CLEAN = 0,
-    CHECK_MENDS = 1, /* nothing is lost: the next start mends it */
+    CHECK_MENDS = 1, /* nothing is lost, nothing need be done */
     CHECK_USAGE = 2,
     CHECK_DAMAGED = 3,
     CHECK_REPAIRED = 4,

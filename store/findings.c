@@ -66,9 +66,10 @@ static const struct {
     [FOUND_READ_ONLY] = {FOUND_DAMAGE, false,
                          "it takes no more messages, what can be read is read: restore what is "
                          "named from a copy, or try --repair"},
-    [FOUND_TOPIC] = {FOUND_DAMAGE, true,
-                     "the topic is left out: restore its .config from a copy; its messages are "
-                     "untouched"},
+    [FOUND_TOPIC] =
+        {FOUND_DAMAGE, true,
+         "its messages are untouched, and nobody can use it: restore its .config from a "
+         "copy"},
     [FOUND_SEALED_WRONG] = {FOUND_DAMAGE, false,
                             "a loader reads something else than the segment: remove it, the next "
                             "start makes the link"},

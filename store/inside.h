@@ -75,6 +75,7 @@ struct partition {
     char *why;     /* set once, before failed */
     int fail_code; /* likewise: what it failed with */
 
+    bool journaled;      /* recovery: the journal has what its slot does not vouch for */
     uint64_t vouched;    /* recovery: what slot and journal say was durable */
     struct found *found; /* recovery: what its directory holds */
 
@@ -118,6 +119,7 @@ struct store {
     char nonce[17];
     uint32_t topics_reserved; /* "topics N" of .format */
     uint32_t next_topic;
+    uint32_t left_out; /* topics that are there and could not be read */
     uint32_t producers_reserved; /* "producers N" of .format; make_lock */
     uint32_t next_producer;      /* make_lock */
     int lock_fd, root_fd;

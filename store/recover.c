@@ -37,7 +37,8 @@ static int look(struct partition *part, struct err *err)
     rc = scan_partition(part, part->found, err);
     if (rc < 0)
         scan_forget(part);
-    return rc == -ENOENT ? 0 : rc; /* missing: said in pass 2 */
+    /* What keeps one partition from being read is said in pass 2. */
+    return rc == ERR_NEWER_FORMAT || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE ? rc : 0;
 }
 
 /* -- pass 2: names durable, left-overs gone, segments known -- */
@@ -166,6 +167,12 @@ static int settle_all(struct store *store)
     return rc;
 }
 
+/* Its records may be all there is of some messages, until it is repaired. */
+static bool needs_journal(const struct partition *part)
+{
+    return atomic_load(&part->failed) && part->journaled;
+}
+
 static int replay_and_settle(struct store *store, struct err *err)
 {
     uint64_t sequence;
@@ -179,7 +186,7 @@ static int replay_and_settle(struct store *store, struct err *err)
     /* A record that is still needed must not be written over. */
     for (size_t i = 0; !keep && i < store->topic_count; i++)
         for (uint32_t p = 0; !keep && p < topic_partition_count(store->by_number[i]); p++)
-            keep = atomic_load(&topic_partition(store->by_number[i], p)->failed);
+            keep = needs_journal(topic_partition(store->by_number[i], p));
     if (keep)
         store->journal.dead = true;
     journal_begin(&store->journal, 0, sequence + 1);

@@ -40,6 +40,7 @@ struct replay {
     enum finding broken; /* what a record that does not read back is */
     bool damaged;
     bool no_room;
+    bool keep;              /* a record is needed that cannot be used now */
     uint64_t missing_bytes; /* that there was no room for */
     uint64_t parts;
 };
@@ -261,12 +262,19 @@ static int apply_part(struct replay *rp, const struct journal_part *p, const uin
     bool used;
     int rc;
 
-    if (!part || atomic_load(&part->failed) || p->segment_base < part->segments[0]->base)
-        return 0; /* deleted since, or known not to be writable */
+    if (!topic && rp->store->left_out > 0)
+        rp->keep = true; /* it may be of one that is left out */
+    if (!part || p->segment_base < part->segments[0]->base)
+        return 0; /* deleted since */
     seg = segment_by_base(part, p->segment_base);
+    if (atomic_load(&part->failed)) { /* known not to be writable */
+        part->journaled |= !seg || !seg->sealed;
+        return 0;
+    }
     if (!seg) {
         if (end > part->vouched)
             part->vouched = end;
+        part->journaled = true;
         partition_fail(part, ERR_DAMAGED,
                        "damaged: the journal speaks of a segment %" PRIu64 " that is not there",
                        p->segment_base);
@@ -278,6 +286,7 @@ static int apply_part(struct replay *rp, const struct journal_part *p, const uin
         part->vouched = end;
     rc = segment_use(seg, &err);
     used = rc == 0;
+    part->journaled |= !used || end > seg->slot.end;
     if (used && end > seg->slot.end) {
         rc = write_with_reserve(rp, seg, p, body);
         rp->parts++;
@@ -392,7 +401,7 @@ int replay_journals(struct store *store, uint64_t *sequence, bool *keep, struct 
                   "no room to replay the journal: free %" PRIu64 " bytes and start again; until "
                   "then the partitions named above are read-only",
                   rp.missing_bytes);
-    *keep = rp.no_room;
+    *keep = rp.no_room || rp.keep;
     store->journal.damaged = rp.damaged;
     atomic_store(&store->parts_replayed, rp.parts);
     replay_free(&rp);

@@ -382,19 +382,24 @@ static int load_name(void *arg, const char *name, enum fileio_kind kind)
     struct fileio_stat st;
     char path[STORE_PATH_MAX];
     uint32_t number;
+    struct err err;
     int rc;
 
     if (is_grave(name, kind, &number))
         retain_bury(&l->store->retainer, number);
     if (kind != FILEIO_DIR || !topic_name_valid(name))
         return 0;
-    rc = topic_load(l->store, name, l->err);
-    if (rc != -ENOENT)
-        return rc;
+    rc = topic_load(l->store, name, &err);
     snprintf(path, sizeof path, "%s/0", name);
-    if (l->store->io->ops->stat(l->store->io, path, &st) != -ENOENT)
-        return rc;
-    found_say(l->store, FOUND_FOREIGN, "%s: not a topic; left alone", name);
+    if (rc == -ENOENT && l->store->io->ops->stat(l->store->io, path, &st) == -ENOENT) {
+        found_say(l->store, FOUND_FOREIGN, "%s: not a topic; left alone", name);
+    } else if (rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -EEXIST ||
+               rc == ERR_NEWER_FORMAT) {
+        return err_set(l->err, rc, "%s", err.text);
+    } else if (rc < 0) {
+        found_say(l->store, FOUND_TOPIC, "%s; the topic is left out", err.text);
+        l->store->left_out++;
+    }
     return 0;
 }
 

@@ -187,6 +187,9 @@ int store_status(struct store *store, struct buf *out)
     const struct metrics *m = &store->metrics;
     int rc = put_contents(store, out);
 
+    if (rc == 0 && store->left_out > 0)
+        rc = buf_printf(out, "topics left out: %" PRIu32 "; the log says which and why\n",
+                        store->left_out);
     if (rc == 0)
         rc = put_flushes(store, out);
     if (rc == 0)

@@ -443,6 +443,8 @@ static int stop_clean(struct store *store, struct err *err)
         rc = sync_links(store, err);
     if (rc < 0)
         return rc;
+    if (store->left_out > 0)
+        return 0; /* the journal may have something of it: the next start looks there again */
     end_journal(store);
     segments_close_idle(store, 0); /* .clean needs a descriptor */
     return clean_write(store, err);

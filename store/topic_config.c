@@ -72,8 +72,8 @@ static int add_loaded(struct store *store, const char *name, const char *id, con
                        "%s/.config: its number %s was never given in this store: a copy from "
                        "another? Move it out of the store",
                        name, number);
-    if (store_topic_by_number(store, (uint32_t)n))
-        return err_set(err, ERR_DAMAGED,
+    if (store_topic_by_number(store, (uint32_t)n)) /* which is the right one, nobody knows */
+        return err_set(err, -EEXIST,
                        "%s/.config: its number %s is another topic's: a copy made by hand? Move "
                        "it out of the store",
                        name, number);
@@ -102,8 +102,10 @@ int topic_load(struct store *store, const char *name, struct err *err)
     if (rc < 0)
         return err_set(err, rc, "%s: %s", path, err_sentence(rc));
     at = text;
-    if (!take_line(&at, &len, "id=", id, sizeof id) ||
-        !take_line(&at, &len, "number=", number, sizeof number))
+    if (len == 0 || text[len - 1] != '\n')
+        rc = err_set(err, ERR_DAMAGED, "%s: cut short: its last line does not end", path);
+    else if (!take_line(&at, &len, "id=", id, sizeof id) ||
+             !take_line(&at, &len, "number=", number, sizeof number))
         rc = err_set(err, ERR_DAMAGED, "%s: does not begin with id= and number=", path);
     if (rc == 0)
         rc = topic_config_parse(&conf, &topic_config_default, at, len, path, err);

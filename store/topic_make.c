@@ -126,6 +126,7 @@ int store_topic_create(struct store *store, const char *name, const struct topic
                        struct topic **out, struct err *err)
 {
     struct topic *topic = NULL;
+    struct fileio_stat st;
     int rc = 0;
 
     if (!topic_name_valid(name))
@@ -147,6 +148,11 @@ int store_topic_create(struct store *store, const char *name, const struct topic
     if (topic) {
         topic_put(topic);
         rc = err_set(err, -EEXIST, "%s: there is a topic of this name", name);
+    } else if (store->io->ops->stat(store->io, name, &st) == 0) {
+        rc = err_set(err, -EEXIST,
+                     "%s: there is a directory of this name in the store that is no topic, "
+                     "or one that could not be read",
+                     name);
     } else {
         rc = make_topic(store, name, conf, &topic, err);
         if (rc == 0 && out)

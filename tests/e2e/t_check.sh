@@ -104,6 +104,22 @@ case_a_lost_index_is_damage()
     like "$REPORT" "t/0.*$SEGMENT.log has no valid .idx" "names the file"
 }
 
+case_a_topic_whose_config_is_broken()
+{
+    left_cleanly || return
+    cp "$STORE/t/.config" "$DIR/config"
+    truncate -s 30 "$STORE/t/.config"
+    check 3
+    like "$REPORT" "t/.config: .*; the topic is left out: its messages are untouched" "says so"
+    daemon_start || return
+    is "$(cat "$MNT/u/0/0-")" one "the other topic is there"
+    fails "its name is not given again" mkdir "$MNT/t"
+    daemon_stop
+    cp "$DIR/config" "$STORE/t/.config"
+    check 1
+    like "$REPORT" "2 topics, 2 partitions, 2 segments; 5 messages of 18 bytes verified" "it is back"
+}
+
 case_a_repair_notes_a_changed_byte()
 {
     local before

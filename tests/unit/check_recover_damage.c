@@ -485,6 +485,42 @@ START_TEST(open_broken_partition_does_not_hold_up_the_others)
 }
 END_TEST
 
+/* The journal has nothing of it: the others are flushed through the journal. */
+START_TEST(open_broken_partition_leaves_the_journal_in_use)
+{
+    char value[64];
+
+    leave_slot();
+    file_remove(&f, SEG0_IDX);
+    reopen();
+    ck_assert_str_eq(fixture_status(&f, "journal", value, sizeof value), "in use");
+}
+END_TEST
+
+/* What it has of it is kept, and is there when the partition can be used again. */
+START_TEST(open_broken_partition_keeps_what_the_journal_has_of_it)
+{
+    char value[64];
+    char *idx;
+    size_t len;
+
+    leave_vouched();
+    idx = file_read(&f, SEG0_IDX, &len);
+    file_remove(&f, SEG0_IDX);
+    file_cut(&f, SEG0_LOG, 6);
+    reopen();
+    expect_read_only();
+    ck_assert_str_eq(fixture_status(&f, "journal", value, sizeof value),
+                     "given up until the next start");
+    fixture_kill(&f);
+    file_write(&f, SEG0_IDX, idx, len);
+    reopen();
+    fixture_expect(&f, part, "one\ntwo\nthree\n");
+    expect_writable();
+    free(idx);
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
     tcase_add_test(tc, open_idx_ahead_of_log_below_slot);
@@ -515,6 +551,8 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, remove_a_topic_whose_partition_is_broken);
     tcase_add_test(tc, open_partition_directory_missing);
     tcase_add_test(tc, open_broken_partition_does_not_hold_up_the_others);
+    tcase_add_test(tc, open_broken_partition_leaves_the_journal_in_use);
+    tcase_add_test(tc, open_broken_partition_keeps_what_the_journal_has_of_it);
 }
 
 int main(void)

@@ -111,7 +111,9 @@ START_TEST(start_during_which_a_call_fails)
         rc = fixture_try_open(&f);
         hit = f.disk->fault_hits > 0;
         memdisk_set_fault(f.disk, (struct memfault){0});
-        if (rc == 0) {
+        if (rc == 0 && fixture_status_number(&f, "topics left out") > 0) {
+            fixture_kill(&f); /* its .config could not be read just now */
+        } else if (rc == 0) {
             check_shown(fixture_part(&f, "t", 0));
             fixture_kill(&f);
         } else {

@@ -1,7 +1,8 @@
 /*
  * store/recover: stores that a start refuses, one test per state: a newer
  * version's, another program's, copied by hand. What is refused is refused
- * before anything in it was touched.
+ * before anything in it was touched. And topics and partitions that it leaves
+ * out or as they are, while the others go on.
  */
 #include <check.h>
 #include <errno.h>
@@ -37,6 +38,44 @@ static void expect_refused(int code, const char *says)
     ck_assert_ptr_null(f.store);
     ck_assert_msg(strstr(f.err.text, says) != NULL, "%s", f.err.text);
     tree_unchanged(&f, tree);
+}
+
+/* The topic is left out; its files stay as they are, and its name is not given
+ * to another. */
+static void expect_left_out(const char *name)
+{
+    struct fileio_stat before;
+    struct fileio_stat after;
+    char path[300];
+    struct err err;
+
+    snprintf(path, sizeof path, "%s/.config", name);
+    if (f.io->ops->stat(f.io, path, &before) < 0)
+        before.size_bytes = 0;
+    fixture_open(&f);
+    ck_assert_ptr_null(store_topic_find(f.store, name));
+    ck_assert_uint_eq(fixture_status_number(&f, "topics left out"), 1);
+    ck_assert_int_eq(store_topic_create(f.store, name, NULL, NULL, &err), -EEXIST);
+    fixture_append(fixture_topic(&f, "another", ""), "fine\n");
+    fixture_kill(&f);
+    ck_assert(file_exists(&f, path) == (before.size_bytes > 0));
+    if (before.size_bytes > 0) {
+        ck_assert_int_eq(f.io->ops->stat(f.io, path, &after), 0);
+        ck_assert_uint_eq(after.size_bytes, before.size_bytes);
+    }
+}
+
+/* The partition is read-only, and what stands in its place is left alone. */
+static void expect_only_read(const char *why)
+{
+    struct partition_stat st;
+
+    fixture_open(&f);
+    part = fixture_part(&f, "t", 0);
+    ck_assert(partition_failed(part));
+    ck_assert_int_eq(partition_stat(part, &st), 0);
+    ck_assert_msg(strstr(st.why, why) != NULL, "%s", st.why);
+    fixture_append(fixture_topic(&f, "another", ""), "fine\n");
 }
 
 /* -- a newer version's -- */
@@ -156,7 +195,7 @@ START_TEST(open_config_with_a_setting_it_does_not_know)
 {
     left_store_kill(&f, part);
     file_append(&f, "t/.config", "compression=zstd\n", 17);
-    expect_refused(-EINVAL, "t/.config line ");
+    expect_left_out("t");
 }
 END_TEST
 
@@ -164,7 +203,7 @@ START_TEST(open_config_that_is_none)
 {
     left_store_kill(&f, part);
     file_write(&f, "t/.config", "hello\n", 6);
-    expect_refused(ERR_DAMAGED, "t/.config");
+    expect_left_out("t");
 }
 END_TEST
 
@@ -172,7 +211,43 @@ START_TEST(open_config_missing)
 {
     left_store_kill(&f, part);
     file_remove(&f, "t/.config");
-    expect_refused(-ENOENT, "t/.config");
+    expect_left_out("t");
+}
+END_TEST
+
+/* What stands in the journal alone waits there for the topic to come back, however
+ * much is flushed meanwhile. */
+START_TEST(open_config_that_comes_back)
+{
+    size_t len;
+    char *config;
+    char *text;
+
+    fixture_append(part, "only the journal has it\n");
+    ck_assert_int_eq(fixture_flush(&f, part), 0);
+    text = fixture_text(&f, part);
+    fixture_kill(&f);
+    config = file_read(&f, "t/.config", &len);
+    file_cut(&f, SEG0_LOG, file_size(&f, SEG0_LOG) - 5);
+    file_cut(&f, "t/.config", 20);
+    fixture_open(&f);
+    part = fixture_topic(&f, "another", "");
+    for (int i = 0; i < 50; i++) {
+        fixture_append_bytes(part, 30000, 'x');
+        ck_assert_int_eq(fixture_flush(&f, part), 0);
+    }
+    fixture_reopen(&f);
+    part = fixture_part(&f, "another", 0);
+    fixture_append(part, "more\n");
+    ck_assert_int_eq(fixture_flush(&f, part), 0);
+    fixture_close(&f);
+    file_write(&f, "t/.config", config, len);
+    fixture_open(&f);
+    part = fixture_part(&f, "t", 0);
+    fixture_expect(&f, part, text);
+    ck_assert(!partition_failed(part));
+    free(config);
+    free(text);
 }
 END_TEST
 
@@ -301,7 +376,7 @@ START_TEST(open_symlink_in_place_of_a_file)
     snprintf(to, sizeof to, "%s/elsewhere", f.dir);
     ck_assert_int_eq(rename(from, to), 0);
     ck_assert_int_eq(symlink("../../elsewhere", from), 0);
-    expect_refused(ERR_DAMAGED, names[_i]);
+    expect_only_read(names[_i]);
 }
 END_TEST
 
@@ -315,7 +390,7 @@ START_TEST(open_symlink_in_place_of_a_partition)
     snprintf(to, sizeof to, "%s/elsewhere", f.dir);
     ck_assert_int_eq(rename(from, to), 0);
     ck_assert_int_eq(symlink("../elsewhere", from), 0);
-    expect_refused(-ELOOP, "t/0");
+    expect_only_read("t/0");
 }
 END_TEST
 
@@ -323,7 +398,7 @@ START_TEST(open_directory_in_place_of_a_file)
 {
     left_store_kill(&f, part);
     dir_make(&f, "t/0/00000000000000009999.log");
-    expect_refused(ERR_DAMAGED, "00000000000000009999.log");
+    expect_only_read("00000000000000009999.log");
 }
 END_TEST
 
@@ -343,7 +418,7 @@ START_TEST(open_topic_directory_copied_by_hand)
 {
     left_store_kill(&f, part);
     copy_topic("copy", "16");
-    expect_refused(ERR_DAMAGED, "/.config: its number 16");
+    expect_refused(-EEXIST, "/.config: its number 16");
 }
 END_TEST
 
@@ -353,7 +428,7 @@ START_TEST(open_topic_directory_from_another_store)
 {
     left_store_kill(&f, part);
     copy_topic("copy", "5000");
-    expect_refused(ERR_DAMAGED, "copy/.config: its number 5000");
+    expect_left_out("copy");
 }
 END_TEST
 
@@ -361,7 +436,7 @@ START_TEST(open_topic_with_a_number_that_is_kept_for_the_program)
 {
     left_store_kill(&f, part);
     copy_topic("copy", "15");
-    expect_refused(ERR_DAMAGED, "copy/.config: its number 15");
+    expect_left_out("copy");
 }
 END_TEST
 
@@ -378,6 +453,7 @@ static void add_refused(TCase *tc)
     tcase_add_test(tc, open_config_with_a_setting_it_does_not_know);
     tcase_add_test(tc, open_config_that_is_none);
     tcase_add_test(tc, open_config_missing);
+    tcase_add_test(tc, open_config_that_comes_back);
     tcase_add_test(tc, open_directory_with_other_things_in_it);
     tcase_add_test(tc, open_format_that_is_none);
     tcase_add_test(tc, open_format_empty);
