@@ -253,6 +253,18 @@ int handle_read(struct handle *h, uint64_t pos, uint64_t size, struct gather *ou
     }
 }
 
+int handles_attr(struct handles *handles, const struct node *node, struct tree_attr *out)
+{
+    int rc = -ESTALE;
+
+    pthread_mutex_lock(&handles->lock);
+    for (struct handle *h = handles->head; h && rc == -ESTALE; h = h->next)
+        if (h->node == node && h->seg)
+            rc = tree_attr(handles->tree, node, h->seg, out);
+    pthread_mutex_unlock(&handles->lock);
+    return rc;
+}
+
 void handles_drain(struct handles *handles, uint64_t until_ms, const _Atomic bool *hurry)
 {
     pthread_mutex_lock(&handles->lock);

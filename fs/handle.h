@@ -77,6 +77,7 @@ struct handle {
 
     atomic_uint waiting;    /* reads of a stream */
     _Atomic uint64_t pos;   /* just past the last read; for poll(2) */
+    _Atomic bool ended;     /* of a stream: nothing more can come */
     struct poll_wait *poll; /* fs.poll_lock */
     struct handle *next, *prev;
 };
@@ -102,6 +103,11 @@ bool handle_is_stream(const struct handle *h);
 
 /* What read(2) gives at a position; nothing at the end. Not for merged ones. */
 int handle_read(struct handle *h, uint64_t pos, uint64_t size, struct gather *out) MUST_CHECK;
+
+/* tree_attr() of a segment's node, where the segment is removed and some open
+ * file holds it. -ESTALE: none does. */
+int handles_attr(struct handles *handles, const struct node *node,
+                 struct tree_attr *out) MUST_CHECK;
 
 /* Waits until none is open, at most until the deadline (CLOCK_MONOTONIC ms). */
 void handles_drain(struct handles *handles, uint64_t until_ms, const _Atomic bool *hurry);

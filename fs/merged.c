@@ -113,7 +113,7 @@ static int take_from(struct merged *m, uint32_t i, uint64_t size, struct range *
             m->whole_end = out->offset + out->len;
         }
     }
-    if (rc == ERR_GONE) {
+    if (rc == ERR_GONE && !topic_removed(m->topic)) {
         m->at[i] = partition_first(part);
         m->whole_end = 0;
         return has_more(m, i) ? take_from(m, i, size, out) : 0;

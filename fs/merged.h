@@ -37,7 +37,7 @@ bool merged_more(struct merged *m);
 /*
  * The next bytes, at most size, into *out (to be released by the caller).
  * 1: they are there, and merged_taken() must follow. 0: nothing now.
- * -EIO: a partition cannot be read.
+ * -EIO: a partition cannot be read. ERR_GONE: the topic was removed.
  */
 int merged_take(struct merged *m, uint64_t size, struct range *out) MUST_CHECK;
 

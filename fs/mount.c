@@ -455,8 +455,10 @@ void fs_stop(struct fs *fs, unsigned grace_ms)
     handles_publish_rest(&fs->handles);
     ops_answers_drain(fs, until);
     if (fs->notify)
-        notify_free(fs->notify);
+        notify_stop(fs->notify);
     end_workers(fs);
+    if (fs->notify)
+        notify_free(fs->notify);
     /* A worker may have begun something in its last request. */
     ops_answers_drain(fs, 0);
     passthrough_end(&fs->passthrough);

@@ -315,8 +315,14 @@ size_t nodes_idle(struct nodes *nodes, uint64_t idle_ms, struct node **out, size
     return n;
 }
 
-size_t nodes_of_topic(struct nodes *nodes, const struct topic *topic, size_t *cursor,
-                      struct node **out, size_t max)
+static bool is_segment(const struct node *node)
+{
+    return node->key.kind == NODE_SEGMENT || node->key.kind == NODE_SEALED_SEGMENT;
+}
+
+/* topic NULL: segments of all topics. */
+static size_t nodes_some(struct nodes *nodes, const struct topic *topic, size_t *cursor,
+                         struct node **out, size_t max)
 {
     size_t n = 0;
 
@@ -328,7 +334,7 @@ size_t nodes_of_topic(struct nodes *nodes, const struct topic *topic, size_t *cu
         struct node *node = nodes->table[*cursor];
 
         for (; node && n < max; node = node->hash_next)
-            if (node->key.topic == topic)
+            if (topic ? node->key.topic == topic : is_segment(node))
                 out[n++] = node;
         if (node && before > 0) {
             n = before;
@@ -340,4 +346,15 @@ size_t nodes_of_topic(struct nodes *nodes, const struct topic *topic, size_t *cu
         out[i]->holds++;
     pthread_mutex_unlock(&nodes->lock);
     return n;
+}
+
+size_t nodes_of_topic(struct nodes *nodes, const struct topic *topic, size_t *cursor,
+                      struct node **out, size_t max)
+{
+    return nodes_some(nodes, topic, cursor, out, max);
+}
+
+size_t nodes_of_segments(struct nodes *nodes, size_t *cursor, struct node **out, size_t max)
+{
+    return nodes_some(nodes, NULL, cursor, out, max);
 }

@@ -132,5 +132,7 @@ size_t nodes_idle(struct nodes *nodes, uint64_t idle_ms, struct node **out, size
  * *cursor is raised. 0: no more. */
 size_t nodes_of_topic(struct nodes *nodes, const struct topic *topic, size_t *cursor,
                       struct node **out, size_t max);
+/* Likewise those of segments, under both of their names, of all topics. */
+size_t nodes_of_segments(struct nodes *nodes, size_t *cursor, struct node **out, size_t max);
 
 #endif

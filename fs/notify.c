@@ -16,7 +16,9 @@
 #define CROWDED_MS    1000
 
 struct changed_topic {
-    struct topic *topic; /* held */
+    struct topic *topic;  /* held */
+    struct fuse_req *req; /* to be answered when this is done, or NULL */
+    size_t count;
     struct changed_topic *next;
 };
 
@@ -27,6 +29,7 @@ struct notify {
     pthread_cond_t wake;
     struct changed_topic *changed; /* lock */
     bool ending;                   /* lock */
+    uint64_t removed;              /* segments, when it was looked last */
 };
 
 static void drop_name(struct fs *fs, const struct node *node)
@@ -45,6 +48,37 @@ static void drop_name(struct fs *fs, const struct node *node)
     }
     /* Failures are none: it has forgotten the name already. */
     (void)fuse_lowlevel_notify_inval_entry(fs->session, ops_ino(node->parent), name, strlen(name));
+}
+
+static void drop_segment(struct fs *fs, const struct node *node)
+{
+    char name[NAME_ROOM];
+
+    if (node->key.start >= partition_first(node->part))
+        return;
+    if (node->key.kind == NODE_SEGMENT)
+        name_of_segment(name, node->key.start);
+    else
+        name_of_sealed(name, (uint32_t)node->key.partition, node->key.start);
+    (void)fuse_lowlevel_notify_inval_entry(fs->session, ops_ino(node->parent), name, strlen(name));
+}
+
+/* Names of segments that retention has removed since it was looked last. */
+static void drop_removed(struct notify *n)
+{
+    struct nodes *nodes = &n->fs->tree.nodes;
+    uint64_t removed = store_segments_removed(n->fs->tree.store);
+    struct node *batch[BATCH];
+    size_t cursor = 0, count;
+
+    if (removed == n->removed)
+        return;
+    n->removed = removed;
+    while ((count = nodes_of_segments(nodes, &cursor, batch, BATCH)) > 0)
+        for (size_t i = 0; i < count; i++) {
+            drop_segment(n->fs, batch[i]);
+            nodes_unhold(nodes, batch[i]);
+        }
 }
 
 static void drop_idle(struct fs *fs)
@@ -81,7 +115,15 @@ static void drop_changed(struct fs *fs, struct changed_topic *list)
 {
     for (struct changed_topic *c = list, *next; c; c = next) {
         next = c->next;
-        drop_attributes(fs, c->topic);
+        if (topic_removed(c->topic)) {
+            const char *name = topic_name(c->topic);
+
+            (void)fuse_lowlevel_notify_inval_entry(fs->session, FUSE_ROOT_ID, name, strlen(name));
+        } else {
+            drop_attributes(fs, c->topic);
+        }
+        if (c->req)
+            notify_answer(c->req, c->count);
         topic_put(c->topic);
         free(c);
     }
@@ -99,6 +141,7 @@ static void *notify_thread(void *arg)
         n->changed = NULL;
         pthread_mutex_unlock(&n->lock);
         drop_changed(n->fs, list);
+        drop_removed(n);
         streams_tick(n->fs->streams);
         drop_idle(n->fs);
         pthread_mutex_lock(&n->lock);
@@ -137,21 +180,50 @@ int notify_new(struct notify **out, struct fs *fs)
     return 0;
 }
 
-void notify_access(struct notify *n, struct topic *topic)
+/* False: not queued. */
+static bool queue(struct notify *n, struct topic *topic, struct fuse_req *req, size_t count)
 {
     struct changed_topic *c = malloc(sizeof(*c));
+    bool ending;
 
     if (!c)
-        return; /* the kernel asks again in an hour */
+        return false;
+    *c = (struct changed_topic){.topic = topic_get(topic), .req = req, .count = count};
     pthread_mutex_lock(&n->lock);
-    c->topic = topic_get(topic);
-    c->next = n->changed;
-    n->changed = c;
-    pthread_cond_signal(&n->wake);
+    ending = n->ending;
+    if (!ending) {
+        c->next = n->changed;
+        n->changed = c;
+        pthread_cond_signal(&n->wake);
+    }
     pthread_mutex_unlock(&n->lock);
+    if (ending) {
+        topic_put(c->topic);
+        free(c);
+    }
+    return !ending;
 }
 
-void notify_free(struct notify *n)
+void notify_access(struct notify *n, struct topic *topic)
+{
+    (void)queue(n, topic, NULL, 0); /* else the kernel asks again in an hour */
+}
+
+void notify_removed(struct notify *n, struct topic *topic, struct fuse_req *req, size_t count)
+{
+    if (!queue(n, topic, req, count))
+        notify_answer(req, count); /* the kernel asks again in a second */
+}
+
+void notify_answer(struct fuse_req *req, size_t count)
+{
+    if (count > 0)
+        fuse_reply_write(req, count);
+    else
+        fuse_reply_err(req, 0);
+}
+
+void notify_stop(struct notify *n)
 {
     pthread_mutex_lock(&n->lock);
     n->ending = true;
@@ -159,6 +231,11 @@ void notify_free(struct notify *n)
     pthread_mutex_unlock(&n->lock);
     pthread_join(n->thread, NULL);
     drop_changed(n->fs, n->changed);
+    n->changed = NULL;
+}
+
+void notify_free(struct notify *n)
+{
     pthread_cond_destroy(&n->wake);
     pthread_mutex_destroy(&n->lock);
     free(n);

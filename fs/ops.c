@@ -79,6 +79,9 @@ static void reply_attr(fuse_req_t req, struct node *node, struct segment *seg)
     struct tree_attr attr;
     int rc = tree_attr(&ops_fs(req)->tree, node, seg, &attr);
 
+    /* fstat(2) does not say which open file it is about. */
+    if (rc == -ESTALE && !seg)
+        rc = handles_attr(&ops_fs(req)->handles, node, &attr);
     if (rc < 0)
         ops_reply_code(req, rc);
     else

@@ -86,6 +86,22 @@ static void publish(fuse_req_t req, struct publisher *p, const char *data, size_
     }
 }
 
+/* What was written to .config holds: answers, a WRITE of `count` bytes or, with 0,
+ * a FLUSH. The deletion of a topic is answered when its name is free. */
+static void control_changed(fuse_req_t req, const struct handle *h, size_t count)
+{
+    struct fs *fs = ops_fs(req);
+    struct topic *topic = h->node->key.topic;
+
+    if (topic_removed(topic)) {
+        atomic_store(&fs->tree.changed_ms, store_wall_ms(fs->tree.store));
+        notify_removed(fs->notify, topic, req, count);
+        return;
+    }
+    notify_access(fs->notify, topic);
+    notify_answer(req, count);
+}
+
 static void write_file(fuse_req_t req, fuse_ino_t ino, const char *data, size_t len, off_t pos,
                        struct fuse_file_info *fi)
 {
@@ -101,8 +117,7 @@ static void write_file(fuse_req_t req, fuse_ino_t ino, const char *data, size_t 
             ops_reply_code(req, (int)n);
             return;
         }
-        notify_access(ops_fs(req)->notify, h->node->key.topic);
-        fuse_reply_write(req, (size_t)n);
+        control_changed(req, h, (size_t)n);
     } else {
         fuse_reply_err(req, EBADF);
     }
@@ -119,8 +134,9 @@ static void flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         int rc = control_flush(h->control);
 
         if (rc == 0)
-            notify_access(ops_fs(req)->notify, h->node->key.topic);
-        ops_reply_code(req, rc);
+            control_changed(req, h, 0);
+        else
+            ops_reply_code(req, rc);
     } else {
         fuse_reply_err(req, 0);
     }

@@ -144,7 +144,8 @@ static void read_ready(struct stream_wait *wait, int rc)
     fuse_req_interrupt_func(r->req, NULL, NULL);
     atomic_fetch_sub(&r->h->waiting, 1);
     if (rc < 0) {
-        ops_reply_code(r->req, rc);
+        /* The topic was removed: as its bytes read, for who does not wait. */
+        ops_reply_code(r->req, rc == -ENOENT ? ERR_GONE : rc);
         free(r);
     } else if (try_read(r->req, r->h, r->pos, r->size)) {
         free(r);
@@ -194,13 +195,15 @@ static bool poll_check(struct stream_wait *wait)
     return more_at(w->h, atomic_load_explicit(&w->h->pos, memory_order_relaxed));
 }
 
-/* Whatever happened, poll(2) shall look again: a read will tell. */
+/* Whatever happened, poll(2) shall look again: a read will tell. Where nothing
+ * more can come, it finds the file ready from now on. */
 static void poll_ready(struct stream_wait *wait, int rc)
 {
     struct poll_wait *w = (struct poll_wait *)wait;
     bool mine;
 
-    (void)rc;
+    if (rc < 0 && rc != -EINTR && rc != -ENOMEM)
+        atomic_store(&w->h->ended, true);
     pthread_mutex_lock(&w->fs->poll_lock);
     mine = w->h->poll == w;
     if (mine)
@@ -260,8 +263,9 @@ void ops_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct 
     struct poll_wait *w;
 
     (void)ino;
-    if (!handle_is_stream(h) || !ph) {
-        bool ready = !handle_is_stream(h) || more_at(h, atomic_load(&h->pos));
+    if (!handle_is_stream(h) || !ph || atomic_load(&h->ended)) {
+        bool ready =
+            !handle_is_stream(h) || atomic_load(&h->ended) || more_at(h, atomic_load(&h->pos));
 
         if (ph)
             fuse_pollhandle_destroy(ph);

@@ -441,7 +441,7 @@ int partition_stat(struct partition *part, struct partition_stat *st)
     int rc;
 
     *st = (struct partition_stat){0};
-    rc = partition_load(part, &err);
+    rc = topic_removed(part->topic) ? ERR_GONE : partition_load(part, &err);
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&part->lock);

@@ -38,6 +38,8 @@ static int put_partition(struct partition *part, struct buf *out)
 
     if (!part->clean && !topic_removed(part->topic))
         rc = partition_stat(part, &st);
+    if (rc == ERR_GONE)
+        return 0; /* the topic was removed meanwhile */
     if (rc < 0 || (!st.failed && st.damaged_runs == 0))
         return rc;
     rc = buf_printf(out, "partition %s/%" PRIu32 ": ", part->topic->name, part->index);

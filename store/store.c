@@ -483,3 +483,8 @@ bool store_work(struct store *store, bool now)
 
     return any | retain_work(&store->retainer);
 }
+
+uint64_t store_segments_removed(struct store *store)
+{
+    return atomic_load(&store->retainer.segments_removed);
+}

@@ -89,6 +89,9 @@ void store_help_flush(struct store *store);
  * anything to do. `now` as if every flush.ms had passed. */
 bool store_work(struct store *store, bool now);
 
+/* How many segments retention has removed: changes when names are gone. */
+uint64_t store_segments_removed(struct store *store);
+
 /* Text for people: one `key: value` line each. */
 int store_status(struct store *store, struct buf *out) MUST_CHECK;
 

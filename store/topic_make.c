@@ -310,7 +310,7 @@ int store_topic_delete(struct topic *topic, struct err *err)
     pthread_mutex_lock(&store->make_lock);
     pthread_mutex_lock(&topic->change_lock);
     if (topic_removed(topic)) {
-        rc = -ENOENT;
+        rc = -ENOENT; /* by somebody else, just now */
     } else {
         shut_all(topic);
         rc = remove_topic(store, topic);
