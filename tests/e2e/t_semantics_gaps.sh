@@ -71,6 +71,7 @@ case_on_disk()
     daemon_start || return
     is "$(<"$T/.offsets")" "0 0 9 1000005 4" "G7: after a kill"
     daemon_stop || fail "the daemon stops"
+    ok "topicfs check finds nothing" "$TOPICFS_BIN" check "$STORE"
     fails_with "there are messages up to 1000005" "$TOPICFS_TOOLS/leavegap" "$STORE" t 0 9 3
 }
 

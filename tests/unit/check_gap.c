@@ -396,6 +396,53 @@ START_TEST(segments_follow_behind_it)
 }
 END_TEST
 
+/* What retention leaves begins behind the gap; then nothing is left but its end. */
+START_TEST(retention_passes_it)
+{
+    struct partition_stat st;
+    struct gap gap;
+
+    leave_gap();
+    fixture_configure(&f, "t", "retention.ms=100000000\n");
+    f.clock.now_ms += 90000000;
+    fixture_append(part, "d\n");
+    fixture_flush(&f, part);
+    f.clock.now_ms += 90000000;
+    fixture_work(&f);
+    for (size_t i = 0; i <= RESTARTS; i++) {
+        ck_assert_int_eq(partition_stat(part, &st), 0);
+        ck_assert_uint_eq(st.first, 1000);
+        ck_assert_uint_eq(st.sealed_end, 1000);
+        ck_assert_uint_eq(st.messages, 1);
+        ck_assert_int_eq(partition_gap_next(part, 0, &gap), -ENOENT);
+        ck_assert_int_eq(partition_find(part, 9), ERR_GONE);
+        if (i < RESTARTS)
+            stop_and_start(restarts[i]);
+    }
+    ck_assert_int_eq(skip_to(2000, 51), 0);
+    f.clock.now_ms += 200000000;
+    fixture_work(&f);
+    for (size_t i = 0; i <= RESTARTS; i++) {
+        ck_assert_int_eq(partition_stat(part, &st), 0);
+        ck_assert_uint_eq(st.first, 2000);
+        ck_assert_uint_eq(st.visible_end, 2000);
+        ck_assert_uint_eq(st.messages, 0);
+        if (i < RESTARTS)
+            stop_and_start(restarts[i]);
+    }
+}
+END_TEST
+
+START_TEST(a_removed_topic_has_none)
+{
+    struct topic *topic = topic_get(partition_topic(part));
+
+    ck_assert_int_eq(store_topic_remove(f.store, "t", &f.err), 0);
+    ck_assert_int_eq(skip_to(1000, 50), -ENOENT);
+    topic_put(topic);
+}
+END_TEST
+
 START_TEST(times_are_found_on_both_sides)
 {
     uint64_t offset;
@@ -618,6 +665,8 @@ static void add_leaving(TCase *tc)
     tcase_add_test(tc, what_it_replaced_goes_at_the_next_start);
     tcase_add_test(tc, an_empty_one_behind_it_is_renewed);
     tcase_add_test(tc, segments_follow_behind_it);
+    tcase_add_test(tc, retention_passes_it);
+    tcase_add_test(tc, a_removed_topic_has_none);
     tcase_add_test(tc, times_are_found_on_both_sides);
 }
 
