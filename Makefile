@@ -113,7 +113,7 @@ $(SEEDS): $(filter-out %/replay.o,$(FUZZ_OBJS))
 $(FUZZ): ALL_LDFLAGS += $(if $(filter fuzz,$(VARIANT)),-fsanitize=fuzzer)
 $(TOOLS): $(B)/tools/%: $(O)/tests/tools/%.o
 $(B)/tests/crash: $(CRASH_OBJS)
-$(B)/tests/cuts: $(CUTS_OBJS)
+$(B)/tests/cuts: $(CUTS_OBJS) $(filter-out %/main.o,$(CRASH_OBJS))
 $(UNIT) $(KILL_PROGRAMS) $(BENCH_PROGRAMS) $(SEEDS) $(TOOLS) $(B)/tests/crash $(CUTS): $(ARCHIVES)
 	$(call say,LD)
 	@mkdir -p $(@D)

@@ -7,6 +7,8 @@
  *   load.c    a worker: recovers, verifies, appends until it is stopped
  *   verify.c  a recovered store against the record
  *   power.c   cycles of load and power cut
+ *   onreal.c  recorded operations on a real file system
+ *   model.c   the crash model held against it
  */
 #ifndef TESTS_CUTS_CUTS_H
 #define TESTS_CUTS_CUTS_H
@@ -31,5 +33,9 @@ bool verify_store(struct record *r, struct store *store, struct fileio *io);
 
 /* cuts power FS [SEED [CYCLES]]: exit status. Prints `cuts: N cycles, L lost`. */
 int power_main(const char *fs, uint64_t seed, unsigned cycles);
+
+/* cuts model FS [HISTORY]: likewise. only NULL: all histories. points_max: of
+ * each history so many points; 0 = all. */
+int model_main(const char *fs, const char *only, uint64_t seed, size_t points_max);
 
 #endif

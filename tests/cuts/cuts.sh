@@ -3,8 +3,9 @@
 #
 #     cuts.sh [ext4|xfs [SEED [CYCLES]]]    500 cycles times TOPICFS_SCALE each, if not said
 #
-# tests/cuts/power.c says what a cycle is. A run prints its seed; with a seed the same kinds of
-# cycles come again (not the same moments: threads and disks have a say).
+# tests/cuts/power.c says what a cycle is, tests/cuts/model.c how the crash model is held against
+# what real file systems leave. A run prints its seed; with a seed the same kinds of cycles come
+# again (not the same moments: threads and disks have a say).
 # The last line is `cuts: N cycles, L lost`.
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/../e2e/lib.sh"
@@ -34,6 +35,14 @@ power()
     like "$(tail -n 1 said)" "^cuts: $CYCLES cycles, 0 lost$" "$1: $CYCLES power cuts"
 }
 
+# model FS POINTS [HISTORY]: so many points of each history, 0 = all.
+model()
+{
+    counted "$CUTS" model "$1" "$SEED" "${@:2}"
+    is "$?" 0 "$1: the crash model has every state that is found${3:+, $3}"
+    like "$(tail -n 1 said)" "^cuts: [1-9][0-9]* cycles, 0 lost$" "$1: and the store holds on it"
+}
+
 case_ext4_power()
 {
     power ext4
@@ -42,6 +51,27 @@ case_ext4_power()
 case_xfs_power()
 {
     power xfs
+}
+
+case_ext4_model()
+{
+    model ext4 $((8 * ${TOPICFS_SCALE:-1}))
+}
+
+case_xfs_model()
+{
+    model xfs $((8 * ${TOPICFS_SCALE:-1}))
+}
+
+# With the loss of the unlink of .clean, which is what makes a clean stop dangerous.
+case_ext4_model_clean_stop()
+{
+    model ext4 0 stopped_cleanly_and_started
+}
+
+case_xfs_model_clean_stop()
+{
+    model xfs 0 stopped_cleanly_and_started
 }
 
 cases=()

@@ -61,7 +61,7 @@ struct record {
     /* of the program's */
     _Atomic uint64_t acknowledged; /* sets */
     _Atomic uint64_t lost;         /* whatever is not as it should be */
-    _Atomic uint64_t rolls; /* sealed segments that were verified, each time anew */
+    _Atomic uint64_t rolls;        /* sealed segments that were verified, each time anew */
     _Atomic uint64_t turns; /* the journal's files took turns, in workers that came to an end */
 };
 

@@ -31,7 +31,9 @@
  *  8. The size is metadata: a write that makes a file longer may leave the
  *     size without the bytes (zeros or garbage there), the bytes without the
  *     size (they are then gone, but if an earlier truncation is lost as well
- *     they stand in the old tail), or a size up to a sector it got to.
+ *     they stand in the old tail), or a size up to a sector inside it, with
+ *     the bytes so far or without (ext4: the part of a write in a block that
+ *     was there already is one step of the size, the rest another).
  *  9. A truncation frees whole blocks (4096 bytes) with its size, in one
  *     transaction; the rest of the last block is zeroed as a write, which may
  *     be lost on its own: growing again may then show the old bytes. A lost
@@ -66,6 +68,7 @@ enum memfate {
     MEMFATE_DATA_ONLY,  /* size lost */
     MEMFATE_HEAD,       /* sectors before `at` and the size kept */
     MEMFATE_HEAD_SHORT, /* likewise, but the size ends there */
+    MEMFATE_SIZE_SHORT, /* bytes lost, and the size ends at sector `at` */
     MEMFATE_TAIL,       /* sectors from `at` on and the size kept */
     MEMFATE_MIXED,      /* each sector kept, lost or garbage, by chance */
 };

@@ -25,7 +25,8 @@ size_t mem_below(uint64_t *state, size_t n)
 const char *memfate_name(enum memfate fate)
 {
     static const char *const names[] = {
-        "kept", "lost", "garbage", "size only", "data only", "head", "head, short", "tail", "mixed",
+        "kept", "lost",        "garbage",     "size only", "data only",
+        "head", "head, short", "size, short", "tail",      "mixed",
     };
 
     return names[fate];
@@ -55,6 +56,8 @@ static size_t write_fates(const struct memop *op, struct memchoice *fates)
     size_t count = 2;
     uint32_t at[4];
     size_t torn = tears(op->sector_count, at);
+    /* Of the sizes inside it, the first: where its first sector ends that makes the file longer. */
+    size_t first = (size_t)(op->size_before / MEM_SECTOR) + 1 - op->sector_from;
 
     fates[count++].fate = MEMFATE_GARBAGE;
     if (grows) {
@@ -69,6 +72,8 @@ static size_t write_fates(const struct memop *op, struct memchoice *fates)
     }
     if (op->sector_count > 1)
         fates[count++].fate = MEMFATE_MIXED;
+    if (grows && first > 0 && first < op->sector_count)
+        fates[count++] = (struct memchoice){MEMFATE_SIZE_SHORT, (uint32_t)first};
     return count;
 }
 
@@ -207,7 +212,7 @@ static void apply_data(struct memtree *t, const struct memtree *durable, const s
     if (!powercut_changes_size(op) || p->size_done || c.fate == MEMFATE_LOST ||
         c.fate == MEMFATE_DATA_ONLY)
         return;
-    if (c.fate == MEMFATE_HEAD_SHORT)
+    if (c.fate == MEMFATE_HEAD_SHORT || c.fate == MEMFATE_SIZE_SHORT)
         memtree_set_size(t, op->ino, (op->sector_from + c.at) * MEM_SECTOR);
     else
         memtree_set_size(t, op->ino, op->size_after);

@@ -72,7 +72,8 @@ START_TEST(append_over_sectors_may_end_at_one)
     struct memdisk *disk = outcome_disk("", &fd);
 
     outcome_fill(disk, fd, 'n', 1024, 0);
-    CHECK_OUTCOMES(disk, "f=", "f=1024n", "f=1024.", "f=512n512.", "f=512.512n", "f=512n");
+    CHECK_OUTCOMES(disk, "f=", "f=1024n", "f=1024.", "f=512n512.", "f=512.512n", "f=512n",
+                   "f=512.");
 }
 END_TEST
 
