@@ -305,21 +305,27 @@ static bool turn_is_stuck(const struct journal_file *jf)
 static void end_checkpoint(struct flusher *fl, int file)
 {
     struct journal_file *jf = &fl->store->journal.file[file];
+    struct partition **parts = NULL;
+    size_t count = 0;
     bool stuck;
 
     pthread_mutex_lock(&fl->lock);
     stuck = turn_is_stuck(jf);
     fl->checkpoint = -1;
     if (!stuck) {
-        for (size_t i = 0; i < jf->part_count; i++)
-            topic_put(jf->parts[i]->topic);
-        jf->part_count = 0;
+        parts = jf->parts;
+        count = jf->part_count;
+        jf->parts = NULL;
+        jf->part_count = jf->part_room = 0;
         jf->free = true;
         fl->checkpoints++;
         pthread_cond_signal(&fl->due); /* the next turn may be wanted already */
         pthread_cond_broadcast(&fl->idle);
     }
     pthread_mutex_unlock(&fl->lock);
+    for (size_t i = 0; i < count; i++)
+        topic_put(parts[i]->topic); /* without the lock: a removed one's partitions go with it */
+    free(parts);
     if (stuck)
         diag_say("%s: .journal.%d: kept for a partition that has failed; flushing without it "
                  "until the next start",
