@@ -136,7 +136,8 @@ CRASH_TIMES = $(shell echo $$(($(if $(filter coverage,$(VARIANT)),1,4) * $(TOPIC
 RUN_CRASH = --limit 3600 $(if $(CRASH),'$(CRASH) $(CRASH_TIMES)')
 RUN_KILL = --limit 900 $(KILL)
 # Workers that a cut ends leave no coverage.
-RUN_CUTS = $(if $(filter coverage,$(VARIANT)),,--limit 900 'tests/cuts/cuts.sh ext4' 'tests/cuts/cuts.sh xfs')
+RUN_CUTS = $(if $(filter coverage,$(VARIANT)),,--limit 900 'tests/cuts/cuts.sh ext4' 'tests/cuts/cuts.sh xfs' \
+    'tests/cuts/cuts.sh kill')
 
 check: $(PROGRAM) $(UNIT) $(CRASH) $(CUTS) $(KILL_PROGRAMS) $(TOOLS)
 	@$(RUN) $(if $(CI),--limit 900 scripts/lint scripts/fuzz) $(RUN_CRASH) $(RUN_KILL) $(RUN_CUTS) \

@@ -7,6 +7,7 @@
  *   load.c    a worker: recovers, verifies, appends until it is stopped
  *   verify.c  a recovered store against the record
  *   power.c   cycles of load and power cut
+ *   script.c  a run to be killed at each system call
  *   onreal.c  recorded operations on a real file system
  *   model.c   the crash model held against it
  */
@@ -33,6 +34,10 @@ bool verify_store(struct record *r, struct store *store, struct fileio *io);
 
 /* cuts power FS [SEED [CYCLES]]: exit status. Prints `cuts: N cycles, L lost`. */
 int power_main(const char *fs, uint64_t seed, unsigned cycles);
+
+/* cuts script|judge STORE RECORD: exit status; 3 where a call failed. */
+int script_main(const char *dir, const char *record);
+int script_judge(const char *dir, const char *record);
 
 /* cuts model FS [HISTORY]: likewise. only NULL: all histories. points_max: of
  * each history so many points; 0 = all. */

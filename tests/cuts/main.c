@@ -3,6 +3,8 @@
  *
  *   cuts power ext4|xfs [SEED [CYCLES]]              load and power cuts
  *   cuts model ext4|xfs [SEED [POINTS [HISTORY]]]    the crash model; POINTS of each history, 0 = all
+ *   cuts script STORE RECORD                         a run to be killed
+ *   cuts judge STORE RECORD                          the start after that
  *
  * Works in the current directory. tests/cuts/cuts.sh runs it and cleans up.
  */
@@ -21,10 +23,15 @@ int main(int argc, char **argv)
 
     if (seed == 0)
         seed = (uint64_t)time(NULL);
+    if (argc > 3 && strcmp(argv[1], "script") == 0)
+        return script_main(argv[2], argv[3]);
+    if (argc > 3 && strcmp(argv[1], "judge") == 0)
+        return script_judge(argv[2], argv[3]);
     if (argc > 2 && strcmp(argv[1], "power") == 0)
         return power_main(argv[2], seed, count);
     if (argc > 2 && strcmp(argv[1], "model") == 0)
         return model_main(argv[2], argc > 5 ? argv[5] : NULL, seed, argc > 4 ? count : 0);
-    fprintf(stderr, "cuts power|model ext4|xfs [SEED [COUNT [HISTORY]]]\n");
+    fprintf(stderr, "cuts power|model ext4|xfs [SEED [COUNT [HISTORY]]]; cuts script|judge "
+                    "STORE RECORD\n");
     return 2;
 }
