@@ -198,9 +198,9 @@ static void settings_changed(struct world *w)
     world_start(w);
     world_topic(w, "t", "flush.ms=50");
     append_wait(w, "t", 0, 1, 50);
-    world_configure(w, "t", 70);
+    world_configure(w, "t", "flush.ms=70");
     world_append(w, "t", 0, 1, 50);
-    world_configure(w, "t", 90);
+    world_configure(w, "t", "flush.ms=90");
     world_wait(w, "t", 0);
 }
 
@@ -424,10 +424,13 @@ const struct scenario scenarios[] = {
     {"flush_sync_os", flush_sync_os, 0},
     {"topics_made_and_removed", topics_made_and_removed, 0},
     {"settings_changed", settings_changed, 0},
+    {"partitions_added", partitions_added, 0},
+    {"sync_changed_to_disk_and_to_os", sync_changed_to_disk_and_to_os, 0},
     {"stopped_cleanly_and_started", stopped_cleanly_and_started, 0},
     {"clean_mark_not_believed", clean_mark_not_believed, 0},
     {"killed_and_started", killed_and_started, 0},
     {"disk_full_for_a_while", disk_full_for_a_while, 0},
+    {"no_room_after_a_crash", no_room_after_a_crash, 0},
     {"set_cut_back", set_cut_back, 0},
     {"write_back_failed_then_started", write_back_failed_then_started, 0},
     {"journal_given_up", journal_given_up, 0},

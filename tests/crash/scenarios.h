@@ -33,6 +33,11 @@ void producers_across_starts(struct world *w);
 void producers_without_room(struct world *w);
 void producers_ids(struct world *w);
 
+/* -- scenarios_topics.c -- */
+void partitions_added(struct world *w);
+void sync_changed_to_disk_and_to_os(struct world *w);
+void no_room_after_a_crash(struct world *w);
+
 /* A random history: epochs of actions, each ended by a crash and gone through. */
 void random_history(struct exploration *x, uint64_t seed, const struct world_fault *fault);
 

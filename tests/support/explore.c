@@ -163,7 +163,8 @@ static void judge_state(struct point *at, struct memdisk *disk, bool power_cut)
     struct exploration *x = at->x;
     uint64_t number = x->number - 1;
     struct world life = {.clock = at->w->clock, .options = at->w->options, .fault = at->w->fault};
-    bool lives = x->life_every > 0 && (!power_cut || number % x->life_every == 0);
+    bool full = at->w->full_from > 0 && at->cut.at >= at->w->full_from;
+    bool lives = x->life_every > 0 && (!power_cut || number % x->life_every == 0) && !full;
     struct verdict v;
 
     x->states++;
@@ -177,6 +178,10 @@ static void judge_state(struct point *at, struct memdisk *disk, bool power_cut)
     life.lines = at->w->lines + 1000000;
     if (lives && !disk->trace)
         memdisk_record(disk);
+    if (full) {
+        disk->room_bytes = memdisk_used_bytes(disk);
+        life.lenient = true; /* a clean stop needs room */
+    }
     if (!world_start(&life)) {
         lost(at, power_cut, "recovery", life.wrong);
         world_release(&life);

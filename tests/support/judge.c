@@ -273,7 +273,7 @@ static void judge_segments(struct court *c)
 
 static void judge_partition(struct court *c)
 {
-    uint64_t must = ledger_must(c->topic, c->ledger_part, c->k, c->power_cut);
+    uint64_t must = ledger_must(c->ledger_part, c->k, c->power_cut);
     struct partition_stat st;
     int rc = partition_stat(c->part, &st);
     char *log;
@@ -303,19 +303,24 @@ static void judge_partition(struct court *c)
 
 static void judge_topic(struct court *c, struct topic *topic)
 {
-    uint64_t flush_ms = topic_config(topic)->flush_ms;
+    const struct topic_config *conf = topic_config(topic);
+    struct ledger_config found = {
+        .flush_ms = conf->flush_ms,
+        .partitions = topic_partition_count(topic),
+        .os = conf->flush_os,
+    };
+    uint64_t facts[] = {found.flush_ms, found.partitions, found.os};
 
     snprintf(c->name, sizeof c->name, "%s", c->topic->name);
-    hash(c, &flush_ms, sizeof flush_ms);
-    if (!ledger_config_may_be(c->topic, flush_ms, c->k))
-        guilty(c, "flush.ms is %" PRIu64, flush_ms);
-    if (topic_partition_count(topic) != c->topic->partitions)
-        guilty(c, "has %u partitions", topic_partition_count(topic));
+    hash(c, facts, sizeof facts);
+    if (!ledger_config_may_be(c->topic, &found, c->k))
+        guilty(c, "flush.ms is %" PRIu64 ", flush.sync %s, and there are %u partitions",
+               found.flush_ms, found.os ? "os" : "disk", found.partitions);
     c->links = 0;
     c->sealed = find(c, memdisk_lookup(c->disk, c->name), "sealed");
     if (c->sealed == MEM_NONE)
         guilty(c, "has no sealed/");
-    for (uint32_t i = 0; i < c->topic->partitions && !c->v->why[0]; i++) {
+    for (uint32_t i = 0; i < found.partitions && !c->v->why[0]; i++) {
         snprintf(c->name, sizeof c->name, "%s/%u", c->topic->name, i);
         c->ledger_part = &c->topic->parts[i];
         c->part = topic_partition(topic, i);

@@ -27,8 +27,7 @@ static size_t known(size_t at, size_t k, bool anew)
     return anew ? 0 : at;
 }
 
-static void part_copy(struct ledger_part *to, const struct ledger_part *from, bool os, size_t k,
-                      bool anew)
+static void part_copy(struct ledger_part *to, const struct ledger_part *from, size_t k, bool anew)
 {
     *to = (struct ledger_part){0};
     for (size_t i = 0; i < from->set_count; i++) {
@@ -43,13 +42,22 @@ static void part_copy(struct ledger_part *to, const struct ledger_part *from, bo
         to->sets[to->set_count++] = s;
     }
     for (size_t i = 0; i < from->mark_count; i++)
-        if (from->marks[i].at <= k && (from->marks[i].durable || !anew || !os))
+        if (from->marks[i].at <= k && (from->marks[i].durable || !anew))
             ledger_add_mark(to, known(from->marks[i].at, k, anew), from->marks[i].end,
                             from->marks[i].durable);
     for (size_t i = 0; i < from->removal_count; i++)
         if (from->removals[i].begun <= k)
             ledger_add_removal(to, known(from->removals[i].begun, k, anew),
                                known(from->removals[i].done, k, anew), from->removals[i].first);
+}
+
+static struct ledger_config config_known(const struct ledger_config *from, size_t k, bool anew)
+{
+    struct ledger_config c = *from;
+
+    c.begun = known(c.begun, k, anew);
+    c.done = known(c.done, k, anew);
+    return c;
 }
 
 void ledger_copy(struct ledger *to, const struct ledger *from, size_t k, bool anew)
@@ -74,11 +82,9 @@ void ledger_copy(struct ledger *to, const struct ledger *from, size_t k, bool an
         t->config_count = 0;
         for (size_t c = 0; c < old->config_count; c++)
             if (old->configs[c].begun <= k)
-                t->configs[t->config_count++] = (struct ledger_config){
-                    known(old->configs[c].begun, k, anew), known(old->configs[c].done, k, anew),
-                    old->configs[c].flush_ms};
+                t->configs[t->config_count++] = config_known(&old->configs[c], k, anew);
         for (size_t p = 0; p < LEDGER_PARTITIONS; p++)
-            part_copy(&t->parts[p], &old->parts[p], t->os, k, anew);
+            part_copy(&t->parts[p], &old->parts[p], k, anew);
         to->count++;
     }
 }
@@ -193,36 +199,54 @@ size_t ledger_stage(const struct ledger *l, size_t k)
     return n;
 }
 
-bool ledger_config_may_be(const struct ledger_topic *t, uint64_t flush_ms, size_t k)
+bool ledger_config_may_be(const struct ledger_topic *t, const struct ledger_config *found, size_t k)
 {
-    for (size_t c = t->config_count; c-- > 0;) {
-        if (t->configs[c].begun <= k && t->configs[c].flush_ms == flush_ms)
+    for (size_t i = t->config_count; i-- > 0;) {
+        const struct ledger_config *c = &t->configs[i];
+
+        if (c->begun <= k && c->flush_ms == found->flush_ms && c->partitions == found->partitions &&
+            c->os == found->os)
             return true;
-        if (t->configs[c].done <= k)
+        if (c->done <= k)
             return false; /* this one or a later one holds */
     }
     return false;
 }
 
-void ledger_settle_topic(struct ledger_topic *t, size_t at, uint64_t flush_ms)
+void ledger_add_config(struct ledger_topic *t, struct ledger_config config)
+{
+    if (t->config_count == LEDGER_CONFIGS) /* the oldest holds no more */
+        memmove(t->configs, t->configs + 1, --t->config_count * sizeof *t->configs);
+    t->configs[t->config_count++] = config;
+}
+
+void ledger_config_done(struct ledger_topic *t, size_t at)
+{
+    struct ledger_config *c = &t->configs[t->config_count - 1];
+
+    c->done = at;
+    t->os = c->os;
+    t->partitions = c->partitions;
+}
+
+void ledger_settle_topic(struct ledger_topic *t, size_t at, struct ledger_config found)
 {
     t->removing = LEDGER_NEVER;
     if (t->made == LEDGER_NEVER)
         t->made = at;
-    if (t->config_count == LEDGER_CONFIGS) /* room for the one that holds */
-        memmove(t->configs, t->configs + 1, --t->config_count * sizeof *t->configs);
-    t->configs[t->config_count++] = (struct ledger_config){at, at, flush_ms};
+    found.begun = at;
+    ledger_add_config(t, found);
+    ledger_config_done(t, at);
 }
 
-uint64_t ledger_must(const struct ledger_topic *t, const struct ledger_part *p, size_t k,
-                     bool power_cut)
+uint64_t ledger_must(const struct ledger_part *p, size_t k, bool power_cut)
 {
     uint64_t must = 0;
 
     for (size_t i = 0; i < p->mark_count; i++) {
         const struct ledger_mark *m = &p->marks[i];
 
-        if (m->at <= k && m->end > must && (m->durable || !power_cut || !t->os))
+        if (m->at <= k && m->end > must && (m->durable || !power_cut))
             must = m->end;
     }
     return must;
@@ -242,7 +266,7 @@ uint64_t ledger_next_number(const struct ledger_part *p, size_t k)
     return number;
 }
 
-void ledger_settle(struct ledger_part *p, size_t at, uint64_t end)
+void ledger_settle(struct ledger_part *p, size_t at, uint64_t end, bool durable)
 {
     uint64_t pos = 0;
 
@@ -260,5 +284,5 @@ void ledger_settle(struct ledger_part *p, size_t at, uint64_t end)
             s->done = at;
         pos += s->len;
     }
-    ledger_add_mark(p, at, end, false);
+    ledger_add_mark(p, at, end, durable);
 }

@@ -65,18 +65,21 @@ struct ledger_part {
     size_t removal_count, removal_room;
 };
 
+/* What of a topic's settings is looked at. */
 struct ledger_config {
     size_t begun, done;
     uint64_t flush_ms;
+    uint32_t partitions;
+    bool os; /* flush.sync=os */
 };
 
 /* A topic from its making to its removal. */
 struct ledger_topic {
     const char *name;
-    bool os; /* flush.sync=os */
-    uint32_t partitions;
+    bool os;             /* flush.sync=os; as of the last change that was done */
+    uint32_t partitions; /* likewise */
     size_t begun, made, removing, removed;
-    /* flush.ms, as something to look at: configs[0] is how it was made. */
+    /* configs[0] is how it was made. */
     struct ledger_config configs[LEDGER_CONFIGS];
     size_t config_count;
     struct ledger_part parts[LEDGER_PARTITIONS];
@@ -113,20 +116,23 @@ uint64_t ledger_first_most(const struct ledger_part *p, size_t k);
 /* A number that two positions share where the ledger says the same at both. */
 size_t ledger_stage(const struct ledger *l, size_t k);
 
-/* May a topic that is there at k have this flush.ms? */
-bool ledger_config_may_be(const struct ledger_topic *t, uint64_t flush_ms, size_t k);
+/* May a topic that is there at k have these settings? */
+bool ledger_config_may_be(const struct ledger_topic *t, const struct ledger_config *found,
+                          size_t k);
+/* A change is done (at `begun`, not yet done, it is only noted). */
+void ledger_add_config(struct ledger_topic *t, struct ledger_config config);
+void ledger_config_done(struct ledger_topic *t, size_t at);
 /* After a recovery at `at` found it to be so. */
-void ledger_settle_topic(struct ledger_topic *t, size_t at, uint64_t flush_ms);
+void ledger_settle_topic(struct ledger_topic *t, size_t at, struct ledger_config found);
 
 /* The end below which everything must be there after a crash at k. */
-uint64_t ledger_must(const struct ledger_topic *t, const struct ledger_part *p, size_t k,
-                     bool power_cut);
+uint64_t ledger_must(const struct ledger_part *p, size_t k, bool power_cut);
 /* May (or must) the set be part of the log at k? */
 bool ledger_counts(const struct ledger_set *s, size_t k);
 /* The number of the message that would follow at k. */
 uint64_t ledger_next_number(const struct ledger_part *p, size_t k);
 /* After a recovery at position `at` found the log to end at `end`: what is
- * behind is gone, what is before has been seen. */
-void ledger_settle(struct ledger_part *p, size_t at, uint64_t end);
+ * behind is gone, what is before has been seen, or is even durable. */
+void ledger_settle(struct ledger_part *p, size_t at, uint64_t end, bool durable);
 
 #endif

@@ -142,11 +142,21 @@ static void note_visible(struct world *w)
             struct ledger_part *part = &t->parts[p];
 
             if (end > 0 && (part->mark_count == 0 || part->marks[part->mark_count - 1].end < end))
-                ledger_add_mark(part, at(w), end, false);
+                ledger_add_mark(part, at(w), end, !t->os);
         }
         if (topic)
             topic_put(topic);
     }
+}
+
+static struct ledger_config looked_at(const struct topic_config *config, uint64_t partitions)
+{
+    return (struct ledger_config){
+        .done = LEDGER_NEVER,
+        .flush_ms = config->flush_ms,
+        .partitions = (uint32_t)partitions,
+        .os = config->flush_os,
+    };
 }
 
 /* One that has failed at the start may show less for now: nothing is known. */
@@ -158,9 +168,9 @@ static void settle_partition(struct world *w, struct ledger_topic *t, uint32_t i
     if (has_failed(part))
         return;
     ledger_add_removal(&t->parts[index], at(w), at(w), partition_first(part));
-    if (end < ledger_must(t, &t->parts[index], at(w), false))
+    if (end < ledger_must(&t->parts[index], at(w), false))
         world_wrong(w, "%s/%u: LOST by a start: ends at %" PRIu64, t->name, index, end);
-    ledger_settle(&t->parts[index], at(w), end);
+    ledger_settle(&t->parts[index], at(w), end, !t->os);
 }
 
 void world_settle(struct world *w)
@@ -180,7 +190,7 @@ void world_settle(struct world *w)
             topic_put(topic);
             continue;
         }
-        ledger_settle_topic(t, at(w), topic_config(topic)->flush_ms);
+        ledger_settle_topic(t, at(w), looked_at(topic_config(topic), topic_partition_count(topic)));
         for (uint32_t p = 0; p < t->partitions; p++)
             settle_partition(w, t, p, topic_partition(topic, p));
         topic_put(topic);
@@ -201,9 +211,9 @@ void world_topic(struct world *w, const char *name, const char *conf)
     config.message_max_bytes = 16 << 10;
     rc = topic_config_parse(&config, &topic_config_default, conf, strlen(conf), "scenario", &err);
     if (rc == 0) {
-        t->os = config.flush_os;
-        t->partitions = (uint32_t)config.partitions;
-        t->configs[t->config_count++] = (struct ledger_config){at(w), at(w), config.flush_ms};
+        ledger_add_config(t, looked_at(&config, config.partitions));
+        t->configs[0].begun = at(w);
+        ledger_config_done(t, at(w));
         rc = store_topic_create(w->store, name, &config, NULL, &err);
     }
     if (rc == 0)
@@ -294,23 +304,38 @@ void world_retain(struct world *w, uint64_t later_ms)
     note_removals(w, true);
 }
 
-void world_configure(struct world *w, const char *name, uint64_t flush_ms)
+/* What was visible with flush.sync=os is durable from now on. */
+static void note_flushed(struct world *w, struct ledger_topic *t, struct topic *topic)
+{
+    for (uint32_t p = 0; p < t->partitions; p++)
+        if (!has_failed(topic_partition(topic, p)))
+            ledger_add_mark(&t->parts[p], at(w), partition_visible_end(topic_partition(topic, p)),
+                            true);
+}
+
+void world_configure(struct world *w, const char *name, const char *conf)
 {
     struct ledger_topic *t = ledger_topic(&w->ledger, name);
     struct topic *topic = store_topic_find(w->store, name);
+    struct topic_config next = *topic_config(topic);
+    struct ledger_config change;
+    bool was_os = next.flush_os;
     struct err err = {0};
-    char text[64];
-    int rc;
+    int rc = topic_config_parse(&next, &topic_config_default, conf, strlen(conf), "change", &err);
 
-    if (t->config_count == LEDGER_CONFIGS)
+    if (rc < 0)
         abort();
-    t->configs[t->config_count++] = (struct ledger_config){at(w), LEDGER_NEVER, flush_ms};
-    snprintf(text, sizeof text, "flush.ms=%" PRIu64 "\n", flush_ms);
-    rc = topic_configure(topic, text, strlen(text), &err);
-    if (rc == 0)
-        t->configs[t->config_count - 1].done = at(w);
-    else if (!w->lenient)
+    change = looked_at(&next, next.partitions);
+    change.begun = at(w);
+    ledger_add_config(t, change);
+    rc = topic_configure(topic, conf, strlen(conf), &err);
+    if (rc == 0) {
+        ledger_config_done(t, at(w));
+        if (was_os && !t->os)
+            note_flushed(w, t, topic);
+    } else if (!w->lenient) {
         world_wrong(w, "configuring %s: %d: %s", name, rc, err.text);
+    }
     topic_put(topic);
 }
 

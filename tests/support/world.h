@@ -37,6 +37,7 @@ struct world {
     struct ledger ledger;
     struct world_fault fault;
     bool lenient;              /* calls may fail: what they were for is then unknown */
+    size_t full_from;          /* crash states from that operation on have no room; 0 = none */
     uint64_t lines;            /* so far: every line is another */
     struct world_bytes *bytes; /* what the ledger's sets consist of */
     char wrong[600];
@@ -60,7 +61,7 @@ void world_kill(struct world *w);
 void world_topic(struct world *w, const char *name, const char *conf);
 bool world_has(const struct world *w, const char *name);
 void world_remove(struct world *w, const char *name);
-void world_configure(struct world *w, const char *name, uint64_t flush_ms);
+void world_configure(struct world *w, const char *name, const char *conf);
 
 /* The topic goes with all its messages. */
 void world_delete(struct world *w, const char *name);

@@ -35,6 +35,8 @@ static void run_journal(struct world *w)
 /* The same without the journal; flush.sync=os beside it; a change of settings. */
 static void run_direct(struct world *w)
 {
+    static const char *const configs[] = {"flush.ms=50", "partitions=3", "flush.sync=os"};
+
     w->options.journal_part_bytes = 1;
     world_topic(w, "t", "partitions=2");
     world_topic(w, "o", "flush.sync=os");
@@ -43,7 +45,7 @@ static void run_direct(struct world *w)
         world_append(w, "o", 0, 2, 50);
         world_wait(w, "t", i % 2);
         world_wait_durable(w, "o", 0);
-        world_configure(w, "t", 50 + i);
+        world_configure(w, "t", configs[i]);
     }
 }
 
