@@ -342,6 +342,63 @@ START_TEST(open_clean_and_lose_the_first_segment)
 }
 END_TEST
 
+static void lose_all(void)
+{
+    for (int base = 0; base <= 11996; base += 5998)
+        for (int i = 0; i < 2; i++) {
+            char path[64];
+
+            snprintf(path, sizeof path, "s/0/%020d.%s", base, i ? "idx" : "log");
+            file_remove(&f, path);
+        }
+}
+
+static void lose_the_last(void)
+{
+    file_remove(&f, "s/0/00000000000000011996.log");
+    file_remove(&f, "s/0/00000000000000011996.idx");
+}
+
+static void lengthen_the_last(void)
+{
+    file_append(&f, "s/0/00000000000000011996.log", "x", 1);
+}
+
+static void give_the_last_a_meta(void)
+{
+    file_write(&f, "s/0/00000000000000011996.meta", "x", 1);
+}
+
+static void begin_another(void)
+{
+    file_write(&f, "s/0/00000000000000099999.log", "", 0);
+}
+
+static void (*const later[])(void) = {lose_all, lose_the_last, lengthen_the_last,
+                                      give_the_last_a_meta, begin_another};
+
+/* The same while the program runs already: the start saw nothing wrong. */
+START_TEST(change_the_files_after_a_clean_start)
+{
+    struct partition *s =
+        fixture_topic(&f, "s", "segment.bytes=8192\nset.max.bytes=4096\nmessage.max.bytes=4096\n");
+    struct err err = {0};
+    uint64_t offset;
+
+    for (int i = 0; i < 5; i++)
+        fixture_append_bytes(s, 2998, 'x');
+    fixture_close(&f);
+    ck_assert(file_exists(&f, "s/0/00000000000000011996.idx"));
+    fixture_open(&f);
+    later[_i]();
+    s = fixture_part(&f, "s", 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(fixture_try_append(s, "x\n", &offset, &err), ERR_DAMAGED);
+    ck_assert_ptr_nonnull(strstr(err.text, "not as the clean stop left them"));
+    ck_assert_int_eq(partition_find(s, 5998), ERR_DAMAGED);
+}
+END_TEST
+
 /* A start that could not load a partition because of something that passes
  * loads it later, once. */
 START_TEST(load_after_clean_that_failed_is_tried_again)
@@ -409,6 +466,8 @@ int main(void)
     tcase_add_test(tc, open_clean_with_a_partition_removed);
     tcase_add_test(tc, open_clean_with_a_topic_removed);
     tcase_add_test(tc, open_clean_with_a_topic_added);
+    tcase_add_loop_test(tc, change_the_files_after_a_clean_start, 0,
+                        (int)(sizeof later / sizeof *later));
     tcase_add_test(tc, open_clean_and_lose_the_first_segment);
     tcase_add_test(tc, load_after_clean_that_failed_is_tried_again);
     return suite_run(suite);

@@ -365,6 +365,23 @@ END_TEST
 
 /* -- links, directories and strangers among our names -- */
 
+/* Its .lock speaks of a process that is not there, as where another machine has it. */
+START_TEST(open_store_locked_by_who_is_not_to_be_seen)
+{
+    struct store *first = f.store;
+    struct fileio *io = f.io;
+
+    ck_assert_int_eq(fileio_open(&f.options.io, f.dir, &f.err), 0);
+    file_write(&f, ".lock", "999999999 boot\n", 15);
+    f.store = NULL;
+    ck_assert_int_eq(fixture_try_open(&f), ERR_LOCKED);
+    ck_assert_str_eq(f.err.text, "store test: locked by process 999999999");
+    fileio_release(f.options.io);
+    f.options.io = io;
+    f.store = first;
+}
+END_TEST
+
 START_TEST(open_symlink_in_place_of_a_file)
 {
     static const char *const names[] = {SEG0_LOG, SEG0_IDX, LEFT_LAST ".log", LEFT_LAST ".idx"};
@@ -462,6 +479,7 @@ static void add_refused(TCase *tc)
                         (int)(sizeof format_lines / sizeof *format_lines));
     tcase_add_test(tc, open_store_of_another_broker);
     tcase_add_test(tc, open_locked_store);
+    tcase_add_test(tc, open_store_locked_by_who_is_not_to_be_seen);
     tcase_add_loop_test(tc, open_symlink_in_place_of_a_file, 0, 4);
     tcase_add_test(tc, open_symlink_in_place_of_a_partition);
     tcase_add_test(tc, open_directory_in_place_of_a_file);

@@ -124,6 +124,19 @@ START_TEST(topic_as_it_was_made)
 }
 END_TEST
 
+START_TEST(topic_made_without_settings_has_those_of_the_store)
+{
+    f.options.topic_default = topic_config_default;
+    f.options.topic_default.flush_ms = 77;
+    fixture_reopen(&f);
+    ck_assert_int_eq(store_topic_create(f.store, "t", NULL, NULL, &f.err), 0);
+    ck_assert_uint_eq(fixture_config(&f, "t").flush_ms, 77);
+    fixture_configure(&f, "t", "flush.ms=5\n");
+    fixture_configure(&f, "t", "flush.ms=\n"); /* back to that */
+    ck_assert_uint_eq(fixture_config(&f, "t").flush_ms, 77);
+}
+END_TEST
+
 START_TEST(topic_that_exists)
 {
     ck_assert_int_eq(create("t"), 0);
@@ -401,6 +414,7 @@ static void add_making(TCase *tc)
     tcase_add_loop_test(tc, name_is_valid_or_not, 0, COUNT(names));
     tcase_add_test(tc, name_of_the_greatest_length_and_one_more);
     tcase_add_test(tc, topic_as_it_was_made);
+    tcase_add_test(tc, topic_made_without_settings_has_those_of_the_store);
     tcase_add_test(tc, topic_that_exists);
     tcase_add_test(tc, topic_with_settings_that_do_not_go_together);
     tcase_add_test(tc, topic_and_its_id_after_restarts);
