@@ -238,7 +238,7 @@ static struct store *store_new(const struct store_options *options)
     if (!store)
         return NULL;
     set_options(store, options);
-    store->name = strdup(options->name ? options->name : "store");
+    store->name = strdup(options->name);
     pthread_mutex_init(&store->make_lock, NULL);
     pthread_rwlock_init(&store->topics_lock, NULL);
     pthread_mutex_init(&store->files_lock, NULL);
@@ -351,7 +351,7 @@ int store_open(struct store **out, const struct store_options *options, struct e
     if (rc < 0) {
         flusher_stop(&store->flusher);
         store_free(store);
-        return err_prefix(err, "store %s", options->name ? options->name : "store"), rc;
+        return err_prefix(err, "store %s", options->name), rc;
     }
     *out = store;
     return 0;

@@ -29,7 +29,7 @@ static int leave_gap(struct store *store, char **arg, struct err *err)
 
 int main(int argc, char **argv)
 {
-    struct store_options options = {.name = argc > 1 ? argv[1] : NULL};
+    struct store_options options = {.name = argc > 1 ? argv[1] : ""};
     struct store *store;
     struct err err = {0};
     int closed;
