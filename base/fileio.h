@@ -62,6 +62,8 @@ struct fileio_ops {
     /* Starts write-back of [pos, pos+len) without waiting for it. If it fails, what it
      * was to write may be lost, and fdatasync need not say so. */
     int (*start_writeback)(struct fileio *io, int fd, uint64_t pos, uint64_t len);
+    /* What is read from this descriptor will not be wanted again: a hint. */
+    void (*read_once)(struct fileio *io, int fd);
     int (*syncfs)(struct fileio *io, int fd);
     int (*sync_dir)(struct fileio *io, const char *path);
     int (*mkdir)(struct fileio *io, const char *path);

@@ -178,6 +178,12 @@ static int real_start_writeback(struct fileio *io, int fd, uint64_t pos, uint64_
     return rc < 0 ? -errno : 0;
 }
 
+static void real_read_once(struct fileio *io, int fd)
+{
+    (void)io;
+    (void)!posix_fadvise(fd, 0, 0, POSIX_FADV_NOREUSE);
+}
+
 static int real_syncfs(struct fileio *io, int fd)
 {
     (void)io;
@@ -355,6 +361,7 @@ static const struct fileio_ops real_ops = {
     .pread = real_pread,
     .fdatasync = real_fdatasync,
     .start_writeback = real_start_writeback,
+    .read_once = real_read_once,
     .syncfs = real_syncfs,
     .sync_dir = real_sync_dir,
     .mkdir = real_mkdir,

@@ -503,6 +503,12 @@ static int overlay_start_writeback(struct fileio *io, int fd, uint64_t pos, uint
     return overlay_fdatasync(io, fd);
 }
 
+static void overlay_read_once(struct fileio *io, int fd)
+{
+    (void)io;
+    (void)fd;
+}
+
 static int overlay_sync_dir(struct fileio *io, const char *path)
 {
     struct fileio_stat st = {.kind = FILEIO_DIR};
@@ -563,6 +569,7 @@ static const struct fileio_ops overlay_ops = {
     .pread = overlay_pread,
     .fdatasync = overlay_fdatasync,
     .start_writeback = overlay_start_writeback,
+    .read_once = overlay_read_once,
     .syncfs = overlay_fdatasync,
     .sync_dir = overlay_sync_dir,
     .mkdir = overlay_mkdir,

@@ -28,6 +28,8 @@ static const struct setting {
      "bytes", "a partition with more to flush is flushed by itself"},
     {"retention.check.ms", offsetof(struct config, retention_check_ms), 60000, 1, 86400000, 10,
      "milliseconds", "how often it is looked for segments that retention is to remove"},
+    {"scrub.bytes.per.second", offsetof(struct config, scrub_bytes_per_second), 16777216, 0,
+     1099511627776, 10, "bytes", "how much of sealed segments is verified meanwhile; 0: nothing"},
     {"broker", offsetof(struct config, broker), 1, 1, INT32_MAX, 10, "a broker",
      "this broker's id"},
 };

@@ -33,6 +33,7 @@ struct config {
     uint64_t journal_bytes;
     uint64_t journal_part_bytes;
     uint64_t retention_check_ms;
+    uint64_t scrub_bytes_per_second;
     uint64_t broker;
 };
 

@@ -104,6 +104,7 @@ static int start_store(struct program *p, struct err *err)
         .journal_bytes = conf->journal_bytes,
         .journal_part_bytes = conf->journal_part_bytes,
         .retention_check_ms = conf->retention_check_ms,
+        .scrub_bytes_per_second = conf->scrub_bytes_per_second,
         .topic_default = conf->topic,
     };
     bool made = mkdir(conf->store, 0700) == 0;

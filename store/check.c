@@ -150,6 +150,9 @@ static int open_and_load(struct check *c, struct fileio *io, struct err *err)
 
     if (rc == 0)
         rc = each_partition(c, load, err);
+    if (rc == 0 && atomic_load(&c->store->clean) &&
+        atomic_load(&c->store->metrics.failed_partitions) > 0)
+        rc = err_set(err, ERR_DAMAGED, "a partition is damaged");
     if (rc == ERR_DAMAGED && c->store && atomic_load(&c->store->clean)) {
         check_found(c, FOUND_CLEAN_MISTAKEN, ".clean: %s", err->text);
         store_abandon(c->store);

@@ -15,7 +15,7 @@
  *
  * Locks, outer before inner: store.make_lock, topic.change_lock,
  * store.topics_lock, partition.append_lock, partition.lock, flusher.lock,
- * store.files_lock. retainer.lock is taken alone.
+ * store.files_lock. retainer.lock and scrubber.lock are taken alone.
  */
 #ifndef STORE_INSIDE_H
 #define STORE_INSIDE_H
@@ -31,6 +31,7 @@
 #include "store/metrics.h"
 #include "store/producers.h"
 #include "store/retain.h"
+#include "store/scrub.h"
 #include "store/segment.h"
 #include "store/store.h"
 
@@ -119,7 +120,7 @@ struct store {
     char nonce[17];
     uint32_t topics_reserved; /* "topics N" of .format */
     uint32_t next_topic;
-    uint32_t left_out; /* topics that are there and could not be read */
+    uint32_t left_out;           /* topics that are there and could not be read */
     uint32_t producers_reserved; /* "producers N" of .format; make_lock */
     uint32_t next_producer;      /* make_lock */
     int lock_fd, root_fd;
@@ -152,6 +153,7 @@ struct store {
 
     struct journal journal;
     struct flusher flusher;
+    struct scrubber scrubber;
     struct retainer retainer;
     _Atomic bool stopping;
     _Atomic uint64_t messages_cut, parts_replayed;

@@ -97,6 +97,18 @@ static void put_retention(struct exposition *e, const struct store *store)
                    atomic_load(&store->retainer.bytes_removed));
 }
 
+static void put_scrubber(struct exposition *e, const struct store *store)
+{
+    const struct scrubber *s = &store->scrubber;
+
+    exposition_one(e, "topicfs_scrubbed_bytes_total",
+                   "Bytes of sealed segments verified in the background.", atomic_load(&s->bytes));
+    exposition_one(e, "topicfs_scrub_passes_total", "Times that all sealed segments were.",
+                   atomic_load(&s->passes));
+    exposition_one(e, "topicfs_scrub_damaged_messages_total", "Damaged messages that this found.",
+                   atomic_load(&s->damaged_messages));
+}
+
 static void put_start(struct exposition *e, struct store *store)
 {
     exposition_seconds(e, "topicfs_open_duration_seconds",
@@ -159,6 +171,7 @@ int store_metrics(struct store *store, struct buf *out)
     put_flushes(&e, store);
     put_journal(&e, store);
     put_retention(&e, store);
+    put_scrubber(&e, store);
     put_start(&e, store);
     put_all_topics(&e, store);
     return e.rc;

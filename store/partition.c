@@ -230,14 +230,17 @@ void partition_set_marks(struct partition *part, const struct mark *at)
 
 int partition_load(struct partition *part, struct err *err)
 {
+    struct err broken = {0};
     int rc = 0;
 
     pthread_mutex_lock(&part->lock);
     if (part->clean && topic_removed(part->topic))
         rc = err_set(err, ERR_GONE, "%s: was removed", part->topic->name);
     else if (part->clean)
-        rc = recover_load_clean(part, err);
+        rc = recover_load_clean(part, &broken, err);
     pthread_mutex_unlock(&part->lock);
+    if (rc == 0 && broken.code < 0)
+        partition_fail(part, broken.code, "damaged: %s", broken.text);
     return rc;
 }
 

@@ -278,16 +278,21 @@ static int learn_time(struct partition *part, struct err *err)
     return rc;
 }
 
-int recover_load_clean(struct partition *part, struct err *err)
+int recover_load_clean(struct partition *part, struct err *broken, struct err *err)
 {
     struct clean_facts *facts = part->clean;
     struct found found = {0};
     int rc = scan_partition(part, &found, err);
 
+    broken->code = 0;
     if (rc == 0 && !sizes_match(facts, &found))
         rc = not_as_left(part, err);
     if (rc == 0)
-        rc = scan_adopt(part, &found, err);
+        rc = scan_adopt(part, &found, broken);
+    if (rc == ERR_DAMAGED && part->segment_count > 0 && partition_newest(part)->base == facts->base)
+        rc = 0; /* a sealed one: the others can be read */
+    if (rc < 0 && broken->code < 0)
+        *err = *broken;
     if (rc == 0)
         rc = learn_time(part, err);
     scan_release(&found);

@@ -71,8 +71,9 @@ int scan_adopt(struct partition *part, const struct found *found, struct err *er
 int recover_store(struct store *store, struct err *err) MUST_CHECK;
 
 /* Lists the segments of a partition that .clean vouches for. partition.lock
- * held. ERR_DAMAGED: somebody changed them since. */
-int recover_load_clean(struct partition *part, struct err *err) MUST_CHECK;
+ * held. ERR_DAMAGED: somebody changed them since. 0 with *broken set: a sealed one
+ * is damaged, and the partition to be failed. */
+int recover_load_clean(struct partition *part, struct err *broken, struct err *err) MUST_CHECK;
 
 /* Reads the journals of a store that was stopped cleanly, of which nothing is
  * needed, and says what does not read back. */

@@ -169,10 +169,12 @@ static int put_flushes(struct store *store, struct buf *out)
         out,
         "journal: %s\njournal flushes: %" PRIu64 "\ndirect flushes: %" PRIu64
         "\njournal turns: %" PRIu64 "\ncheckpoints: %" PRIu64 "\nreplayed at start: %" PRIu64
-        " parts\ncut at start: %" PRIu64 " messages\nremoved by retention: %" PRIu64 " segments\n",
+        " parts\ncut at start: %" PRIu64 " messages\nremoved by retention: %" PRIu64
+        " segments\nscrubbed: %" PRIu64 " bytes, in %" PRIu64 " passes to their end\n",
         journal_state(j), atomic_load(&fl->journal_flushes), atomic_load(&fl->direct_flushes),
         atomic_load(&j->turns), atomic_load(&fl->checkpoints), atomic_load(&store->parts_replayed),
-        atomic_load(&store->messages_cut), atomic_load(&store->retainer.segments_removed));
+        atomic_load(&store->messages_cut), atomic_load(&store->retainer.segments_removed),
+        atomic_load(&store->scrubber.bytes), atomic_load(&store->scrubber.passes));
 }
 
 static int put_reserve(struct store *store, struct buf *out)

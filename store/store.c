@@ -246,6 +246,7 @@ static struct store *store_new(const struct store_options *options)
     pthread_mutex_init(&store->syncfs_lock, NULL);
     store->journal.file[0].fd = store->journal.file[1].fd = -1;
     retainer_init(&store->retainer, store);
+    scrub_init(&store->scrubber, store);
     if (!store->name || flusher_init(&store->flusher, store) < 0) {
         free(store->name);
         free(store);
@@ -268,6 +269,7 @@ static void store_free(struct store *store)
         io->ops->close(io, store->lock_fd);
     flusher_release(&store->flusher);
     retainer_release(&store->retainer);
+    scrub_release(&store->scrubber);
     pthread_mutex_destroy(&store->make_lock);
     pthread_rwlock_destroy(&store->topics_lock);
     pthread_mutex_destroy(&store->files_lock);
@@ -348,7 +350,10 @@ int store_open(struct store **out, const struct store_options *options, struct e
         rc = flusher_start(&store->flusher, err);
     if (rc == 0)
         rc = retainer_start(&store->retainer, err);
+    if (rc == 0)
+        rc = scrub_start(&store->scrubber, err);
     if (rc < 0) {
+        retainer_stop(&store->retainer);
         flusher_stop(&store->flusher);
         store_free(store);
         return err_prefix(err, "store %s", options->name), rc;
@@ -458,6 +463,7 @@ int store_close(struct store *store, struct err *err)
     if (!err)
         err = &local;
     store_stop_waiting(store);
+    scrub_stop(&store->scrubber);
     retainer_stop(&store->retainer);
     flusher_stop(&store->flusher);
     rc = stop_clean(store, err);
@@ -472,6 +478,7 @@ int store_close(struct store *store, struct err *err)
 void store_abandon(struct store *store)
 {
     store_stop_waiting(store);
+    scrub_stop(&store->scrubber);
     retainer_stop(&store->retainer);
     flusher_stop(&store->flusher);
     store_free(store);
@@ -481,7 +488,8 @@ bool store_work(struct store *store, bool now)
 {
     bool any = flusher_work(&store->flusher, now);
 
-    return any | retain_work(&store->retainer);
+    any |= retain_work(&store->retainer);
+    return any | scrub_work(&store->scrubber);
 }
 
 uint64_t store_segments_removed(struct store *store)

@@ -46,6 +46,7 @@ struct store_options {
     bool any_broker;                   /* the store may be any broker's */
     uint64_t journal_bytes;            /* both files together; 0 = 128 MiB */
     uint64_t journal_part_bytes;       /* above this a partition goes direct; 0 = 256 KiB */
+    uint64_t scrub_bytes_per_second;   /* verified of sealed segments; 0 = none */
     uint64_t retention_check_ms;       /* how often retention is looked after; 0 = a minute */
     struct topic_config topic_default; /* for new topics; all zero = topic_config_default */
     uint64_t random_seed;              /* tests: UUIDs and salts from it; 0 = getrandom */

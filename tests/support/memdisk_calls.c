@@ -186,6 +186,12 @@ static int mem_stat_names(struct fileio *io, const char *dir, const char *const 
     return rc;
 }
 
+static void mem_read_once(struct fileio *io, int fd)
+{
+    (void)io;
+    (void)fd;
+}
+
 static int mem_lock(struct fileio *io, int fd)
 {
     struct memdisk *disk = (struct memdisk *)io;
@@ -435,6 +441,7 @@ const struct fileio_ops memdisk_ops = {
     .size = mem_size,
     .stat = mem_stat,
     .stat_names = mem_stat_names,
+    .read_once = mem_read_once,
     .pwritev = mem_pwritev,
     .pread = mem_pread,
     .fdatasync = mem_fdatasync,
