@@ -76,7 +76,7 @@ static void act(struct world *w, uint64_t *random)
             some_fault(w, random);
         break;
     default:
-        if (!world_has(w, "late") && mem_below(random, 4) == 0)
+        if (!world_made(w, "late") && mem_below(random, 4) == 0)
             world_topic(w, "late",
                         "segment.bytes=8192\nset.max.bytes=4096\n"
                         "message.max.bytes=2048");
@@ -124,11 +124,11 @@ static void power_cut(struct world *w, uint64_t *random)
 
 static void make_topics(struct world *w)
 {
-    if (!world_has(w, "disk"))
+    if (!world_made(w, "disk"))
         world_topic(w, "disk",
                     "partitions=3\nsegment.bytes=8192\nset.max.bytes=4096\n"
                     "message.max.bytes=2048");
-    if (!world_has(w, "os"))
+    if (!world_made(w, "os"))
         world_topic(w, "os", "partitions=3\nflush.sync=os\nsegment.ms=5000");
 }
 

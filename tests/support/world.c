@@ -179,6 +179,11 @@ void world_settle(struct world *w)
         struct ledger_topic *t = &w->ledger.topics[i];
         struct topic *topic = store_topic_find(w->store, t->name);
 
+        if (!topic && t->made != LEDGER_NEVER && t->removing == LEDGER_NEVER) {
+            if (!w->lenient) /* else its .config could not be read: the next start may */
+                world_wrong(w, "%s: LOST by a start", t->name);
+            continue;
+        }
         if (!topic) {
             if (t->removed == LEDGER_NEVER)
                 t->removed = at(w);
@@ -222,11 +227,20 @@ void world_topic(struct world *w, const char *name, const char *conf)
         world_wrong(w, "making topic %s: %d: %s", name, rc, err.text);
 }
 
-bool world_has(const struct world *w, const char *name)
+bool world_made(const struct world *w, const char *name)
 {
     const struct ledger_topic *t = ledger_topic(&w->ledger, name);
 
     return t && t->made != LEDGER_NEVER && t->removed == LEDGER_NEVER;
+}
+
+bool world_has(const struct world *w, const char *name)
+{
+    struct topic *topic = w->store && world_made(w, name) ? store_topic_find(w->store, name) : NULL;
+
+    if (topic)
+        topic_put(topic);
+    return topic;
 }
 
 static void removed(struct world *w, struct ledger_topic *t, int rc, const struct err *err)

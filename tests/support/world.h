@@ -59,6 +59,9 @@ void world_kill(struct world *w);
 
 /* conf: lines of settings. */
 void world_topic(struct world *w, const char *name, const char *conf);
+/* Was made, and not removed since. A start whose calls fail may leave it out. */
+bool world_made(const struct world *w, const char *name);
+/* It is there, to be used. */
 bool world_has(const struct world *w, const char *name);
 void world_remove(struct world *w, const char *name);
 void world_configure(struct world *w, const char *name, const char *conf);
