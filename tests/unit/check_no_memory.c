@@ -213,6 +213,42 @@ static void count_setting(void *arg, const char *key, const char *value, const c
         ++*(int *)arg;
 }
 
+/* A line that nobody is promised. */
+static void append_elsewhere(const char *name)
+{
+    struct partition *part = part_of(name, 0);
+    struct set set;
+    uint64_t offset;
+    size_t taken;
+
+    set_init(&set);
+    if (part && set_add_lines(&set, "elsewhere\n", 10, &taken) == 0)
+        (void)!partition_append(part, &set, &offset, NULL);
+    set_release(&set);
+}
+
+/* Topics that go: with a message, and by retention a message. */
+static void remove_some(const struct topic_config *like)
+{
+    struct topic_config conf = *like;
+    struct topic *topic;
+
+    conf.retention_ms = 1;
+    (void)!store_topic_create(f.store, "deleted", &conf, NULL, NULL);
+    (void)!store_topic_create(f.store, "brief", &conf, NULL, NULL);
+    append_elsewhere("deleted");
+    append_elsewhere("brief");
+    topic = store_topic_find(f.store, "deleted");
+    if (topic) {
+        (void)!store_topic_delete(topic, NULL);
+        topic_put(topic);
+    }
+    for (int i = 0; i < 3; i++) {
+        f.clock.now_ms += 61000;
+        (void)store_work(f.store, true);
+    }
+}
+
 /* A bit of everything; any of it may fail. */
 static void use_store(void)
 {
@@ -254,6 +290,7 @@ static void use_store(void)
                                  NULL);
     (void)!store_topic_create(f.store, "gone", &conf, NULL, NULL);
     (void)!store_topic_remove(f.store, "gone", NULL);
+    remove_some(&conf);
     (void)!store_status(f.store, &text);
     buf_release(&text);
     if (part && partition_range(part, 0, 100, &r) == 0)
@@ -343,7 +380,7 @@ int main(void)
     TCase *tc = tcase_create("no_memory");
 
     suite_add_tcase(suite, tc);
-    tcase_set_timeout(tc, 60);
+    tcase_set_timeout(tc, 100);
     tcase_add_test(tc, store_works_without_a_failure);
 #ifdef FAILING_MALLOC
     tcase_add_loop_test(tc, each_malloc_fails_once, 0, 3);

@@ -122,14 +122,37 @@ static void run_producers(struct world *w)
     }
 }
 
+/* Sealed segments go, then an idle partition's newest; a topic goes with what it has. */
+static void run_retention(struct world *w)
+{
+    world_topic(w, "t",
+                "partitions=2\nsegment.bytes=8192\nset.max.bytes=4096\n"
+                "message.max.bytes=2048\nretention.ms=50000");
+    world_topic(w, "u", "");
+    for (uint32_t i = 0; i < 5 && world_has(w, "t"); i++) {
+        world_append_keyed(w, "t", 0, 3, 700);
+        world_wait(w, "t", 0);
+    }
+    if (world_has(w, "u"))
+        world_append(w, "u", 0, 2, 50);
+    if (!world_has(w, "t"))
+        return;
+    w->clock.now_ms += 40000;
+    world_append(w, "t", 0, 1, 50);
+    world_retain(w, 21000);
+    world_append(w, "t", 1, 1, 50);
+    world_retain(w, 61000);
+    world_append(w, "t", 0, 1, 50);
+    world_wait(w, "t", 0);
+    if (world_has(w, "u"))
+        world_delete(w, "u");
+}
+
 static const struct {
     const char *name;
     void (*run)(struct world *w);
-} runs[] = {{"journal", run_journal},
-            {"direct", run_direct},
-            {"starts", run_starts},
-            {"gaps", run_gaps},
-            {"producers", run_producers}};
+} runs[] = {{"journal", run_journal}, {"direct", run_direct},       {"starts", run_starts},
+            {"gaps", run_gaps},       {"producers", run_producers}, {"retention", run_retention}};
 
 #define RUNS (int)(sizeof runs / sizeof *runs)
 
