@@ -15,6 +15,10 @@ struct merged {
     uint32_t from;      /* whose bytes are taken */
     uint64_t whole_end; /* in that partition: bytes up to here belong together;
                          * not above at[from]: between messages */
+    /* Whose rest is still to come, or NULL: retention may not take a message
+     * away that has been begun. */
+    struct segment *half;
+    uint64_t half_base;
 };
 
 static int start_of(struct partition *part, const struct place *from, uint64_t *at)
@@ -67,8 +71,17 @@ int merged_new(struct merged **out, struct topic *topic, const struct place *fro
     return 0;
 }
 
+/* m->lock is held, or nobody else has it. */
+static void let_half_go(struct merged *m)
+{
+    if (m->half)
+        segment_release(m->half);
+    m->half = NULL;
+}
+
 void merged_free(struct merged *m)
 {
+    let_half_go(m);
     topic_put(m->topic);
     pthread_mutex_destroy(&m->lock);
     free(m->at);
@@ -102,7 +115,9 @@ static int take_from(struct merged *m, uint32_t i, uint64_t size, struct range *
     uint64_t skipped;
     int rc;
 
-    if (left > 0) {
+    if (left > 0 && m->half) {
+        rc = segment_range(m->half, m->at[i] - m->half_base, left < size ? left : size, out);
+    } else if (left > 0) {
         rc = partition_range(part, m->at[i], left < size ? left : size, out);
     } else {
         rc = partition_messages(part, m->at[i], size, out, &skipped);
@@ -124,8 +139,12 @@ static int take_from(struct merged *m, uint32_t i, uint64_t size, struct range *
         range_release(out);
         return 0;
     }
-    if (out->len > size)
+    if (out->len > size) {
+        m->half_base = out->offset - out->pos;
+        if (!m->half && partition_segment_hold(part, m->half_base, &m->half) < 0)
+            m->half = NULL; /* it goes just now: the rest is gone, as other messages */
         out->len = size;
+    }
     return 1;
 }
 
@@ -155,6 +174,8 @@ void merged_taken(struct merged *m, const struct range *range, bool delivered)
         m->at[m->from] = range->offset + range->len;
         /* Within a message it stays this one's turn. */
         m->turn = m->at[m->from] < m->whole_end ? m->from : (m->from + 1) % m->count;
+        if (m->at[m->from] >= m->whole_end)
+            let_half_go(m);
     }
     m->taking = false;
     pthread_mutex_unlock(&m->lock);

@@ -194,6 +194,52 @@ START_TEST(across_segments)
 }
 END_TEST
 
+/* -- what goes -- */
+
+/* Everything that was appended goes. */
+static void retain(void)
+{
+    struct err err;
+
+    ck_assert_int_eq(topic_configure(topic, "retention.ms=1\n", 15, &err), 0);
+    tmp.now_ms += 120000;
+    tmp_flush(&tmp);
+}
+
+/* A message that was begun is finished; then comes what is kept. */
+START_TEST(a_message_that_retention_removes_half_way)
+{
+    publish(0, "half-way\n");
+    publish(0, "lost\n");
+    start_from(PLACE_EARLIEST, 0);
+    ck_assert_str_eq(take(5, true), "half-");
+    retain();
+    ck_assert_uint_eq(partition_first(topic_partition(topic, 0)), 14);
+    publish(0, "kept\n");
+    ck_assert_str_eq(take(2, false), "wa");
+    ck_assert_str_eq(take(2, true), "wa");
+    ck_assert_str_eq(take(100, true), "y\n");
+    ck_assert_str_eq(take(100, true), "kept\n");
+    ck_assert_str_eq(take(100, true), "");
+}
+END_TEST
+
+START_TEST(a_topic_that_is_deleted)
+{
+    struct range range;
+    struct err err;
+
+    publish(0, "half-way\n");
+    publish(1, "b\n");
+    start_from(PLACE_EARLIEST, 0);
+    ck_assert_str_eq(take(5, true), "half-");
+    ck_assert_int_eq(store_topic_delete(topic, &err), 0);
+    ck_assert_str_eq(take(100, true), "way\n");
+    ck_assert_int_eq(merged_take(m, 100, &range), ERR_GONE);
+    ck_assert_int_eq(merged_take(m, 100, &range), ERR_GONE);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("fs/merged");
@@ -209,6 +255,8 @@ int main(void)
     tcase_add_test(tc, added_partitions_are_read_from_their_beginning);
     tcase_add_test(tc, over_gaps);
     tcase_add_test(tc, across_segments);
+    tcase_add_test(tc, a_message_that_retention_removes_half_way);
+    tcase_add_test(tc, a_topic_that_is_deleted);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }
