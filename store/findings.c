@@ -44,6 +44,10 @@ static const struct {
     [FOUND_JOURNAL_HEADER] = {FOUND_MENDED, true,
                               "usual after a first start that was cut short, else damage of the "
                               "disk: nothing to do, a start makes it anew"},
+    [FOUND_JOURNAL_MISSING] =
+        {FOUND_MENDED, true,
+         "usual where the disk had no room for it; if somebody removed it, messages that only it "
+         "had are lost: nothing to do, a start makes it anew"},
     [FOUND_JOURNAL_FIRST] =
         {FOUND_MENDED, true,
          "a crash came while it was written, or the disk damaged it: nothing to "

@@ -31,6 +31,7 @@ enum finding {
     FOUND_TORN_TAIL,
     FOUND_SEALED_MISSING,
     FOUND_JOURNAL_HEADER,
+    FOUND_JOURNAL_MISSING,
     FOUND_JOURNAL_FIRST, /* a turn's first record: torn or damaged */
     FOUND_JOURNAL_OLD,   /* a record that is not needed any more */
     FOUND_NO_ROOM,

@@ -268,18 +268,18 @@ static size_t collect(struct flusher *fl, uint64_t now_us, bool *any)
     return bytes;
 }
 
-static void batch_goes_direct(struct flusher *fl)
+static void go_direct(struct flusher *fl, const struct flush_job *job, size_t n)
 {
     pthread_mutex_lock(&fl->lock);
-    for (size_t i = 0; i < fl->batch.count; i++) {
-        fl->batch.job[i].part->new_names |= fl->batch.job[i].new_names;
-        flush_push_direct(fl, fl->batch.job[i].part);
+    for (size_t i = 0; i < n; i++) {
+        job[i].part->new_names |= job[i].new_names;
+        flush_push_direct(fl, job[i].part);
     }
     pthread_mutex_unlock(&fl->lock);
 }
 
-/* A partition whose bytes could not be read back has failed; the rest of the
- * batch goes on without it. */
+/* A partition whose bytes could not be read back has failed, one that there is no
+ * memory for goes direct; the rest of the batch goes on without it. */
 static void build_record(struct flusher *fl)
 {
     struct journal *j = &fl->store->journal;
@@ -295,7 +295,9 @@ static void build_record(struct flusher *fl)
             err_set(&err, job->rc, "fsync of its directory: %s", err_sentence(job->rc));
         else
             job->rc = journal_add(j, job->part, &job->from, &job->to, &err);
-        if (job->rc < 0) {
+        if (job->rc == -ENOMEM) { /* its files need none */
+            go_direct(fl, job, 1);
+        } else if (job->rc < 0) {
             partition_fail(job->part, job->rc, "flush: %s", err.text);
             flush_finish(fl, job, 1, false);
         } else {
@@ -322,7 +324,7 @@ static bool journal_round(struct flusher *fl, uint64_t now_us)
     if (fl->batch.count == 0)
         return any;
     if (!journal_ready(j, bytes)) {
-        batch_goes_direct(fl);
+        go_direct(fl, fl->batch.job, fl->batch.count);
         return true;
     }
     begun_us = clock_mono_us();
@@ -333,7 +335,7 @@ static bool journal_round(struct flusher *fl, uint64_t now_us)
     if (rc < 0) {
         if (rc != -ENOSPC && rc != -EDQUOT)
             diag_say("%s; flushing without it until the next start", err.text);
-        batch_goes_direct(fl);
+        go_direct(fl, fl->batch.job, fl->batch.count);
         return true;
     }
     fl->journal_flushes++;
@@ -489,7 +491,7 @@ bool flusher_work(struct flusher *fl, bool now)
     return any | flush_notify_round(fl);
 }
 
-int flusher_init(struct flusher *fl, struct store *store)
+void flusher_init(struct flusher *fl, struct store *store)
 {
     pthread_condattr_t attr;
 
@@ -503,7 +505,6 @@ int flusher_init(struct flusher *fl, struct store *store)
     pthread_cond_init(&fl->idle, &attr);
     pthread_cond_init(&fl->notices, &attr);
     pthread_condattr_destroy(&attr);
-    return 0;
 }
 
 int flusher_start(struct flusher *fl, struct err *err)

@@ -54,6 +54,7 @@ struct flush_state {
     uint64_t journaled[2]; /* journal file i speaks of it up to this offset; 0 = not */
     struct partition *direct_next;
     struct waiter *waiters;
+    uint64_t hurried_end; /* the first end that one of them waits to be flushed to; UINT64_MAX */
     /* Of those with flush.sync=os and something not durable: by the age of that. */
     bool os_listed;
     struct partition *os_next, *os_prev;
@@ -103,7 +104,7 @@ struct flusher {
     uint64_t waiting, watching;
 };
 
-int flusher_init(struct flusher *fl, struct store *store) MUST_CHECK;
+void flusher_init(struct flusher *fl, struct store *store);
 int flusher_start(struct flusher *fl, struct err *err) MUST_CHECK;
 /* Ends the threads without flushing. */
 void flusher_stop(struct flusher *fl);

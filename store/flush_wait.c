@@ -41,6 +41,20 @@ static bool reached(const struct partition *part, const struct waiter *w)
     return (w->durable ? part->durable.offset : part->visible.offset) >= w->end;
 }
 
+bool flush_hurried(const struct partition *part)
+{
+    return part->flush.hurried_end <= part->appended.offset;
+}
+
+/* After waiters left. Lock held. */
+static void look_who_hurries(struct partition *part)
+{
+    part->flush.hurried_end = UINT64_MAX;
+    for (const struct waiter *w = part->flush.waiters; w; w = w->next)
+        if (w->hurried && w->end < part->flush.hurried_end)
+            part->flush.hurried_end = w->end;
+}
+
 void flush_take_waiters(struct partition *part, int rc, struct waiter **list)
 {
     struct waiter *next;
@@ -54,14 +68,7 @@ void flush_take_waiters(struct partition *part, int rc, struct waiter **list)
         w->next = *list;
         *list = w;
     }
-}
-
-bool flush_hurried(const struct partition *part)
-{
-    for (const struct waiter *w = part->flush.waiters; w; w = w->next)
-        if (w->hurried && w->end <= part->appended.offset)
-            return true;
-    return false;
+    look_who_hurries(part);
 }
 
 static void tell(struct waiter *list)
@@ -173,6 +180,8 @@ static bool enqueue(struct partition *part, struct waiter *w, int *rc)
         w->next->prev = w;
     part->flush.waiters = w;
     ++*queue_length(part, w);
+    if (w->hurried && w->end < part->flush.hurried_end)
+        part->flush.hurried_end = w->end;
     w->queued = true;
     return true;
 }
@@ -220,8 +229,11 @@ bool partition_cancel(struct partition *part, struct waiter *w)
 
     pthread_mutex_lock(&fl->lock);
     taken = w->queued;
-    if (taken)
+    if (taken) {
         unlink_waiter(part, w);
+        if (w->hurried && w->end == part->flush.hurried_end)
+            look_who_hurries(part);
+    }
     pthread_mutex_unlock(&fl->lock);
     return taken;
 }

@@ -92,6 +92,9 @@ int journal_open(struct journal *j, struct store *store, struct err *err)
         j->file[i].fd = -1;
         rc = file_open(j, i);
         if (rc == -ENOENT || rc == ERR_TORN) {
+            /* After a clean stop it has nothing; in a store that is made it has no name yet. */
+            if (rc == -ENOENT && !store->clean && store->topic_count > 0)
+                found_say(store, FOUND_JOURNAL_MISSING, "%s: missing; made anew", names[i]);
             if (rc == ERR_TORN)
                 found_say(store, FOUND_JOURNAL_HEADER, "%s: no valid header; made anew", names[i]);
             rc = file_make(j, i);

@@ -25,6 +25,7 @@ struct partition *partition_new(struct topic *topic, uint32_t index)
     part->topic = topic;
     part->index = index;
     part->flush.due_us = NOT_DUE;
+    part->flush.hurried_end = UINT64_MAX;
     pthread_mutex_init(&part->append_lock, NULL);
     pthread_cond_init(&part->append_turn, NULL);
     pthread_mutex_init(&part->lock, NULL);

@@ -247,8 +247,8 @@ static struct store *store_new(const struct store_options *options)
     store->journal.file[0].fd = store->journal.file[1].fd = -1;
     retainer_init(&store->retainer, store);
     scrub_init(&store->scrubber, store);
-    if (!store->name || flusher_init(&store->flusher, store) < 0) {
-        free(store->name);
+    flusher_init(&store->flusher, store);
+    if (!store->name) {
         free(store);
         return NULL;
     }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/findings.h"
 #include "tests/support/store_fixture.h"
 #include "tests/support/suite.h"
 
@@ -354,15 +355,34 @@ START_TEST(open_with_the_first_record_damaged)
 }
 END_TEST
 
+static void count_missing(void *arg, enum finding kind, const char *text)
+{
+    if (kind == FOUND_JOURNAL_MISSING) {
+        ck_assert_ptr_nonnull(strstr(text, ": missing; made anew"));
+        ++*(unsigned *)arg;
+    }
+}
+
+/* Said where they might have had something. */
 START_TEST(open_with_both_journal_files_missing)
 {
+    unsigned missing = 0;
+    const struct finder finder = {count_missing, &missing};
+
+    f.options.finder = &finder;
     append_flushed(part, 99, 'x');
+    fixture_close(&f);
+    file_remove(&f, ".journal.1");
+    fixture_open(&f);
+    ck_assert_uint_eq(missing, 0);
+    append_flushed(fixture_part(&f, "t", 0), 99, 'x');
     fixture_kill(&f);
     file_remove(&f, ".journal.0");
     file_remove(&f, ".journal.1");
     fixture_open(&f);
+    ck_assert_uint_eq(missing, 2);
     part = fixture_part(&f, "t", 0);
-    ck_assert_uint_eq(partition_visible_end(part), 100);
+    ck_assert_uint_eq(partition_visible_end(part), 200);
     append_flushed(part, 99, 'y');
     ck_assert_uint_eq(fixture_status_number(&f, "journal flushes"), 1);
 }

@@ -374,6 +374,42 @@ START_TEST(each_malloc_fails_once)
 }
 END_TEST
 
+/* A record that there is no memory for: the partition's files are flushed instead. */
+START_TEST(a_flush_without_memory_goes_direct)
+{
+    struct partition *part;
+    bool met = false;
+    struct err err;
+    char *lines;
+
+    fixture_real(&f);
+    fixture_open(&f);
+    part = fixture_topic(&f, "t", "");
+    for (size_t size = 1 << 10; size <= 128 << 10; size *= 2) { /* the record grows each time */
+        lines = malloc(size + 1);
+        ck_assert_ptr_nonnull(lines);
+        memset(lines, 'x', size - 1);
+        strcpy(lines + size - 1, "\n");
+        fixture_append(part, lines);
+        free(lines);
+        failed = false;
+        fail_at = 1;
+        store_work(f.store, true);
+        fail_at = 0;
+        met |= failed;
+        while (store_work(f.store, true))
+            ;
+        ck_assert(!partition_failed(part));
+        ck_assert_uint_eq(partition_visible_end(part), partition_end(part));
+    }
+    ck_assert(met);
+    ck_assert_uint_gt(fixture_status_number(&f, "direct flushes"), 0);
+    ck_assert_int_eq(store_close(f.store, &err), 0);
+    f.store = NULL;
+    fixture_end(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("no_memory");
@@ -384,8 +420,10 @@ int main(void)
     tcase_add_test(tc, store_works_without_a_failure);
 #ifdef FAILING_MALLOC
     tcase_add_loop_test(tc, each_malloc_fails_once, 0, 3);
+    tcase_add_test(tc, a_flush_without_memory_goes_direct);
 #else
     (void)each_malloc_fails_once;
+    (void)a_flush_without_memory_goes_direct;
 #endif
     return suite_run(suite);
 }
