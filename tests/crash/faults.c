@@ -120,7 +120,7 @@ const struct fault faults[] = {
      LIE(SYNC_DIR, "*/sealed", .phases = MEMPHASE_STOP)},
     {"no_sync_of_a_deleted_topics_name", "topics_deleted_with_their_messages",
      LIE(SYNC_DIR, "", .after = MEMOP_BIT(MEMOP_RENAME), .after_name = "t")},
-    {"no_fdatasync_of_prod", "producers_across_rolls", LIE(FDATASYNC, "*.prod")},
+    {"no_fdatasync_of_prod", "producers_outlive_their_segments", LIE(FDATASYNC, "*.prod")},
     {"no_sync_of_the_name_of_prod", "producers_across_rolls",
      LIE(SYNC_DIR, "*/0", .after = MEMOP_BIT(MEMOP_CREATE), .after_name = "*.prod")},
     {"no_sync_of_reserved_ids", "producers_ids", LIE(SYNC_DIR, "")},

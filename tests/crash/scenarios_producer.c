@@ -95,6 +95,27 @@ void producers_without_room(struct world *w)
     }
 }
 
+/* Retention removes the segments in which their sets are: the .prod knows them. */
+void producers_outlive_their_segments(struct world *w)
+{
+    world_start(w);
+    world_topic(w, "t", SMALL "\nretention.bytes=20000");
+    world_produce(w, "t", 0, 7, 2, 40);
+    world_produce(w, "t", 0, 7, 1, 40);
+    world_produce(w, "t", 0, 8, 2, 40);
+    for (int i = 0; i < 4; i++) {
+        for (int k = 0; k < 4; k++)
+            world_append(w, "t", 0, 4, 600);
+        world_wait(w, "t", 0);
+        world_retain(w, 61000);
+    }
+    world_send_all_again(w);
+    world_kill(w);
+    world_start(w);
+    world_settle(w);
+    world_send_all_again(w);
+}
+
 void producers_ids(struct world *w)
 {
     world_start(w);
