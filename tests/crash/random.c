@@ -43,6 +43,22 @@ static void some_fault(struct world *w, uint64_t *random)
                                });
 }
 
+/* Where no call fails: one that cannot read who appended what may forget it. */
+static void produce(struct world *w, const char *topic, uint32_t part, uint64_t *random)
+{
+    int64_t id = 7 + (int64_t)mem_below(random, 2);
+
+    switch (mem_below(random, 4)) {
+    case 0:
+    case 1:
+        world_produce(w, topic, part, id, 1 + (uint32_t)mem_below(random, 3),
+                      40 + (uint32_t)mem_below(random, 500));
+        break;
+    case 2: world_produce_anew(w, topic, part, id); break;
+    default: world_send_again(w, topic, part, id); break;
+    }
+}
+
 static void act(struct world *w, uint64_t *random)
 {
     const char *topic = topic_names[mem_below(random, 8) == 0];
@@ -54,6 +70,10 @@ static void act(struct world *w, uint64_t *random)
     }
     if (!world_has(w, topic))
         return; /* there was no room to make it */
+    if (!w->lenient && mem_below(random, 6) == 0) {
+        produce(w, topic, part, random);
+        return;
+    }
     switch (mem_below(random, 16)) {
     case 0:
     case 1:

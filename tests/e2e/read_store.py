@@ -1,6 +1,9 @@
 """Reads a store as docs/on-disk-format.md describes it, and knows nothing else about topicfs.
 
     python3 read_store.py STORE        a line per message: TOPIC PARTITION OFFSET VALUE
+    python3 read_store.py STORE producers
+                                       a line per set of a producer that is known:
+                                       TOPIC PARTITION ID EPOCH SEQUENCE MESSAGES OFFSET NUMBER
 """
 import os
 import struct
@@ -107,6 +110,62 @@ def read_store(store):
                     yield topic, p, offset, value
 
 
+def read_prod(prod):
+    """What a .prod knows: {id: (epoch, [(sequence, messages, offset, number)])}, in its order."""
+    known = {}
+    if prod:
+        assert prod[:8] == b"TFSPRD\1\0"
+        assert crc32c(prod[:-4]) == struct.unpack_from("<I", prod, len(prod) - 4)[0]
+        at = 12
+        for _ in range(struct.unpack_from("<I", prod, 8)[0]):
+            ident, epoch, count, _ = struct.unpack_from("<qhHQ", prod, at)
+            at += 20
+            known[ident] = (epoch, [struct.unpack_from("<iIQQ", prod, at + 24 * i) for i in range(count)])
+            at += 24 * count
+        assert at == len(prod) - 4
+    return known
+
+
+def sets_of(idx, meta, base):
+    """(id, epoch, (sequence, messages, offset, number)) of the sets of producers in a segment."""
+    first = number = struct.unpack_from("<Q", idx, 16)[0]
+    start, meta_start, producer, offset = 0, 0, None, base
+    for at in range(4096, len(idx) - 15, 16):
+        end, _, _, meta_end = struct.unpack_from("<IIII", idx, at)
+        if number == first:
+            offset = base + start
+            record = meta[meta_start:meta_end]
+            if record and record[0] & 16:
+                producer = struct.unpack_from("<qhi", record, 9 if record[0] & 8 else 1)
+        number += 1
+        start, meta_start = end & 0x7fffffff, meta_end
+        if not end >> 31:
+            if producer:
+                yield producer[0], producer[1], (producer[2], number - first, offset, first)
+            first, producer = number, None
+
+
+def read_producers(store):
+    """Of a store that was stopped cleanly."""
+    for topic in sorted(t for t in os.listdir(store) if t[0] != "." and t != "lost+found"):
+        conf = dict(x.split("=") for x in read(store, topic, ".config").decode().splitlines())
+        for p in range(int(conf["partitions"])):
+            where = os.path.join(store, topic, str(p))
+            base = max(int(n[:20]) for n in os.listdir(where) if n.endswith(".idx"))
+            idx, meta, prod = (read(where, "%020d.%s" % (base, s)) for s in ("idx", "meta", "prod"))
+            known = read_prod(prod)
+            for ident, epoch, one in sets_of(idx, meta, base):
+                before = known.pop(ident, (epoch, []))
+                known[ident] = epoch, (before[1] if before[0] == epoch else [])[-4:] + [one]
+            for ident, (epoch, sets) in known.items():
+                for one in sets:
+                    yield (topic, p, ident, epoch) + one
+
+
 if __name__ == "__main__":
+    if sys.argv[2:] == ["producers"]:
+        for line in read_producers(sys.argv[1]):
+            print(*line)
+        sys.exit()
     for topic, p, offset, value in read_store(sys.argv[1]):
         sys.stdout.buffer.write(b"%s %d %d %s\n" % (topic.encode(), p, offset, value))

@@ -121,6 +121,52 @@ case_a_power_cut()
     is "$(read_store copy)" "" "half a set is none, where no slot vouches for it"
 }
 
+# What the tool says to so many commands.
+producer()
+{
+    "$TOPICFS_TOOLS/producer" "$1"
+}
+
+# The page's example, then a retry of all that is known.
+case_producers()
+{
+    mkdir store page
+    is "$(producer store <<'END'
+id
+send 4294967296 0 0 a b
+later 1000
+send 4294967296 0 2 c
+END
+)" $'4294967296\n0 0 new\n4 2 new' "a producer's two sets, in two segments"
+    page_calls <<'END'
+text = content(os.environ["PAGE"]).decode()
+blocks = re.findall(r"^```bytes (\S+) (\d+)\n(.*?)^```$", text, re.S | re.M)
+check("examples", len(blocks), 2)
+for name, size, body in blocks:
+    want = bytes.fromhex("".join(re.findall(r"^[0-9a-f]{6}  ((?:[0-9a-f]{2} ?)+) ", body, re.M)))
+    check("%s: size" % name, len(want), int(size))
+    check("%s: bytes" % name, content(DIR + "/store/" + name), want)
+END
+    is "$(python3 -B "$ROOT/tests/e2e/read_store.py" store producers)" \
+        $'t 0 4294967296 0 0 2 0 0\nt 0 4294967296 0 2 1 4 2' "a reader knows both"
+    is "$(read_store store)" $'t 0 0 a\nt 0 2 b\nt 0 4 c' "and the messages"
+}
+
+# Many sets of several producers, in epochs and segments; what the reader knows is what is found again.
+case_what_is_known_of_producers()
+{
+    mkdir store
+    for ((i = 0; i < 50; i++)); do
+        echo "send $((7 + i % 3)) $((i / 30)) $((i % 30 / 3)) v$i"
+        ((i % 7)) || echo "later 1000"
+    done | producer store >sent
+    is "$(grep -c new sent)" 50 "all are new"
+    python3 -B "$ROOT/tests/e2e/read_store.py" store producers >known
+    is "$(wc -l <known)" 15 "the last five of each, of its last epoch"
+    is "$(awk '{ print "send", $3, $4, $5, "x" }' known | producer store)" \
+        "$(awk '{ print $7, $8, "again" }' known)" "each sent again is found where the reader says"
+}
+
 case_a_larger_store()
 {
     start_t "${SMALL[@]}" --partitions 2 || return
