@@ -118,11 +118,12 @@ case_killed_while_a_topic_goes()
         mkdir "$MNT/t" || fail "cycle $cycle: the name is free"
         numbers 1 2000 | cat >>"$MNT/t/publish" && sync "$MNT/t/publish"
         id=$(sed -n 's/^id=//p' "$MNT/t/.config")
-        within 30 cat "$MNT/t/0/0+" >read 2>said &
+        within 30 cat "$MNT/t/0/0+" >got 2>said &
         reader=$!
+        # shellcheck disable=SC2016 # it is the inner shell's
         within 30 bash -c 'while echo more; do :; done >>"$1"' bash "$MNT/t/publish" 2>/dev/null &
         writer=$!
-        ok "cycle $cycle: there is a reader" wait_until 10 test -s read
+        ok "cycle $cycle: there is a reader" wait_until 10 test -s got
         ok "cycle $cycle: it is deleted" bash -c "echo delete=$id >$MNT/t/.config"
         if ((cycle % 2)); then
             daemon_kill

@@ -24,7 +24,7 @@ static void setup(void)
 {
     fixture_mem(&f);
     fixture_open(&f);
-    part = fixture_topic(&f, "t", SMALL_SEGMENTS);
+    part = fixture_topic(&f, "t", SMALL_SEGMENTS "retention.ms=off\n");
 }
 
 static void teardown(void)
@@ -360,7 +360,6 @@ END_TEST
 
 START_TEST(an_empty_one_behind_it_is_renewed)
 {
-    fixture_configure(&f, "t", "retention.ms=off\n");
     leave_gap();
     f.clock.now_ms += 8 * 86400000u; /* above segment.ms */
     fixture_append(part, "d\n");

@@ -10,15 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "store/inside.h"
 #include "tests/support/store_fixture.h"
 #include "tests/support/suite.h"
 
-#define BEGUN_MS      ((uint64_t)1000000) /* message 0 */
-#define TEN_SECONDS   "retention.ms=10000\n"
-#define CALLS_OF_OPEN (MEMCALL_BIT(MEMCALL_OPEN) | MEMCALL_BIT(MEMCALL_LIST))
+#define BEGUN_MS    ((uint64_t)1000000) /* message 0 */
+#define TEN_SECONDS "retention.ms=10000\n"
 
 static struct fixture f;
 static struct partition *part;
@@ -471,155 +469,6 @@ START_TEST(no_room_for_the_successor_of_an_idle_segment)
 }
 END_TEST
 
-/* -- .clean, and what a check costs -- */
-
-static uint64_t opens(void)
-{
-    return f.disk->calls[MEMCALL_OPEN] + f.disk->calls[MEMCALL_LIST] + f.disk->calls[MEMCALL_STAT];
-}
-
-START_TEST(after_a_clean_stop_only_what_goes_is_opened)
-{
-    uint64_t before;
-
-    for (int i = 0; i < 20; i++) {
-        char name[16];
-
-        snprintf(name, sizeof name, "n%d", i);
-        fixture_append(fixture_topic(&f, name, TEN_SECONDS), "x\n");
-    }
-    fixture_configure(&f, "t", TEN_SECONDS);
-    check_at(15000); /* learns how old the oldest is */
-    fixture_reopen(&f);
-    part = fixture_part(&f, "t", 0);
-    before = opens();
-    check_at(17000);
-    ck_assert_uint_eq(opens(), before);
-    ck_assert(file_exists(&f, ".clean"));
-    ck_assert_ptr_nonnull(part->clean);
-    check_at(17001);
-    ck_assert_uint_eq(first(), 8000);
-    ck_assert(!file_exists(&f, ".clean"));
-    ck_assert_ptr_nonnull(fixture_part(&f, "n7", 0)->clean);
-    fixture_reopen(&f);
-    part = fixture_part(&f, "t", 0);
-    ck_assert_uint_eq(first(), 8000);
-    ck_assert_uint_eq(fixture_append(part, "goes on\n"), 30000);
-}
-END_TEST
-
-/* Where it is not known how old the oldest is, it is looked up once. */
-START_TEST(after_a_kill_each_partition_is_opened_once)
-{
-    uint64_t before;
-
-    fixture_configure(&f, "t", TEN_SECONDS);
-    fixture_kill_reopen(&f);
-    part = fixture_part(&f, "t", 0);
-    segments_close_idle(f.store, 0);
-    before = opens();
-    check_at(15000);
-    ck_assert_uint_gt(opens(), before);
-    segments_close_idle(f.store, 0);
-    before = opens();
-    check_at(16000);
-    ck_assert_uint_eq(opens(), before);
-    fixture_reopen(&f); /* and is in .clean then */
-    part = fixture_part(&f, "t", 0);
-    before = opens();
-    check_at(17000);
-    ck_assert_uint_eq(opens(), before);
-}
-END_TEST
-
-START_TEST(segments_that_are_not_to_go_are_not_opened)
-{
-    uint64_t before;
-
-    fixture_configure(&f, "t", TEN_SECONDS);
-    check_at(16000);
-    segments_close_idle(f.store, 0);
-    before = f.disk->calls[MEMCALL_OPEN];
-    check_at(17001); /* the first: opened to be read while it goes; the second: how old is it? */
-    ck_assert_uint_eq(first(), 8000);
-    ck_assert_uint_le(f.disk->calls[MEMCALL_OPEN], before + 6);
-}
-END_TEST
-
-/* Records of the journal that speak of a removed segment mean nothing. */
-START_TEST(the_journal_speaks_of_a_removed_segment)
-{
-    struct partition *u = fixture_topic(&f, "u", TEN_SECONDS);
-
-    fixture_append(u, "one\n");
-    ck_assert_int_eq(fixture_flush(&f, u), 0);
-    f.clock.now_ms += 10001;
-    f.store->retainer.next_ms = 0;
-    fixture_work(&f);
-    ck_assert_uint_eq(partition_first(u), 4);
-    fixture_append(u, "two\n");
-    ck_assert_int_eq(fixture_flush(&f, u), 0);
-    fixture_kill_reopen(&f);
-    u = fixture_part(&f, "u", 0);
-    ck_assert(!partition_failed(u));
-    fixture_expect(&f, u, "two\n");
-}
-END_TEST
-
-/* -- with threads -- */
-
-static void append_and_flush(struct partition *p, struct waiting *w)
-{
-    fixture_append_bytes(p, 999, 'y');
-    waiting_init(w);
-    partition_wait(p, partition_end(p), WAIT_VISIBLE, &w->w);
-    ck_assert_int_eq(waiting_for(w), 0);
-}
-
-/* Appends, reads, look-ups by number and time run while everything above a few
- * milliseconds of age goes. */
-START_TEST(retention_beside_appends_and_reads)
-{
-    struct partition *p;
-    struct waiting w;
-    uint64_t removed = 0;
-
-    fixture_end(&f);
-    fixture_real(&f);
-    f.options.wall_ms = NULL;
-    f.options.threads = true;
-    f.options.retention_check_ms = 1;
-    fixture_open(&f);
-    p = fixture_topic(&f, "t", SMALL_SEGMENTS "retention.ms=20\n");
-    for (int i = 0; removed < 30; i++) {
-        uint64_t end, offset, skipped = 0;
-        struct partition_stat st;
-        struct range r;
-        int rc;
-
-        append_and_flush(p, &w);
-        end = partition_visible_end(p);
-        ck_assert_uint_eq(end, ((uint64_t)i + 1) * 1000);
-        rc = partition_range(p, end - 1000, 1000, &r);
-        ck_assert_msg(rc == 0 || rc == ERR_GONE, "%d", rc);
-        if (rc == 0)
-            range_release(&r);
-        rc = partition_messages(p, partition_first(p), 5000, &r, &skipped);
-        ck_assert_msg(rc == 0 || rc == ERR_GONE, "%d", rc);
-        if (rc == 0)
-            range_release(&r);
-        ck_assert_int_eq(partition_stat(p, &st), 0);
-        ck_assert_uint_eq(st.messages * 1000, st.visible_end - st.first);
-        rc = partition_find_number(p, (uint64_t)i, &offset);
-        ck_assert_msg(rc == 0 || rc == ERR_GONE, "%d", rc);
-        ck_assert_int_eq(partition_find_time(p, store_wall_ms(f.store) - 10, &offset), 0);
-        removed = f.store->retainer.segments_removed;
-    }
-    ck_assert(!partition_failed(p));
-    fixture_close(&f);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("retain");
@@ -650,10 +499,5 @@ int main(void)
     tcase_add_loop_test(tc, a_step_that_fails_is_done_at_the_next_check, 0, 7);
     tcase_add_loop_test(tc, a_clean_stop_with_a_half_removed_segment, 0, 7);
     tcase_add_test(tc, no_room_for_the_successor_of_an_idle_segment);
-    tcase_add_test(tc, after_a_clean_stop_only_what_goes_is_opened);
-    tcase_add_test(tc, after_a_kill_each_partition_is_opened_once);
-    tcase_add_test(tc, segments_that_are_not_to_go_are_not_opened);
-    tcase_add_test(tc, the_journal_speaks_of_a_removed_segment);
-    tcase_add_test(tc, retention_beside_appends_and_reads);
     return suite_run(suite);
 }
