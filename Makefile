@@ -137,7 +137,7 @@ RUN_CRASH = --limit 3600 $(if $(CRASH),'$(CRASH) $(CRASH_TIMES)')
 RUN_KILL = --limit 900 $(KILL)
 # Workers that a cut ends leave no coverage.
 RUN_CUTS = $(if $(filter coverage,$(VARIANT)),,--limit 900 'tests/cuts/cuts.sh ext4' 'tests/cuts/cuts.sh xfs' \
-    'tests/cuts/cuts.sh kill')
+    'tests/cuts/cuts.sh kill' tests/cuts/disks.sh)
 
 check: $(PROGRAM) $(UNIT) $(CRASH) $(CUTS) $(KILL_PROGRAMS) $(TOOLS)
 	@$(RUN) $(if $(CI),--limit 900 scripts/lint scripts/fuzz) $(RUN_CRASH) $(RUN_KILL) $(RUN_CUTS) \
@@ -153,7 +153,7 @@ check-suites: $(PROGRAM) $(UNIT) $(TOOLS)
 crash: $(CRASH)
 	@$(if $(CRASH),$(CRASH) $(CRASH_TIMES))
 cuts: $(PROGRAM) $(KILL_PROGRAMS) $(CUTS)
-	@$(subst tests/run.sh,,$(RUN)) tests/cuts/cuts.sh
+	@$(subst tests/run.sh,,$(RUN)) tests/cuts/disks.sh && $(subst tests/run.sh,,$(RUN)) tests/cuts/cuts.sh
 kill: $(PROGRAM) $(KILL_PROGRAMS) $(TOOLS)
 	@$(if $(KILL),$(subst tests/run.sh,,$(RUN)) $(KILL))
 fuzz-programs: $(FUZZ)

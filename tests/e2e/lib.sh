@@ -321,6 +321,15 @@ hold()
     inject "$1" delay_enter=$((100 * PATIENCE))000000
 }
 
+# disk_dies DIR: the ext4 or xfs of DIR is shut down, as by a fatal error or a power cut. What is not on
+# disk then never gets there.
+disk_dies()
+{
+    python3 -c '
+import fcntl, os, struct, sys
+fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack("I", 2))' "$1"
+}
+
 # publish TOPIC LINE...: publishes the lines as one set and waits for the disk.
 publish()
 {

@@ -71,15 +71,6 @@ case_a_setting_that_is_none_changes_nothing()
     is "$(<"$MNT/t/.config")" "$before" "with all that was written with it"
 }
 
-# A disk that dies: ext4 on a loop device, shut down as by a fatal error. What is not on disk then
-# never gets there.
-disk_dies()
-{
-    python3 -c '
-import fcntl, os, struct, sys
-fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack("I", 2))' "$1"
-}
-
 case_the_disk_dies()
 {
     truncate -s 64M img && mkfs.ext4 -q -F img && mkdir disk && mount -o loop img disk || return
