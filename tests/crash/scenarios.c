@@ -450,6 +450,7 @@ const struct scenario scenarios[] = {
     {"producers_across_rolls", producers_across_rolls, 0},
     {"producers_across_starts", producers_across_starts, 0},
     {"producers_without_room", producers_without_room, 0},
+    {"producers_across_gaps", producers_across_gaps, 0},
     {"producers_outlive_their_segments", producers_outlive_their_segments, 0},
     {"producers_ids", producers_ids, 0},
 };

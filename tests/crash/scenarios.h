@@ -31,6 +31,7 @@ void producers_without_an_answer(struct world *w);
 void producers_across_rolls(struct world *w);
 void producers_across_starts(struct world *w);
 void producers_without_room(struct world *w);
+void producers_across_gaps(struct world *w);
 void producers_outlive_their_segments(struct world *w);
 void producers_ids(struct world *w);
 

@@ -95,6 +95,26 @@ void producers_without_room(struct world *w)
     }
 }
 
+/* A gap begins a segment, in the place of an empty one too: each has its .prod. */
+void producers_across_gaps(struct world *w)
+{
+    world_start(w);
+    world_topic(w, "t", "");
+    world_gap(w, "t", 0, 500, 3); /* nobody is known yet */
+    world_produce(w, "t", 0, 7, 2, 40);
+    world_produce(w, "t", 0, 8, 1, 40);
+    world_gap(w, "t", 0, 100, 2);
+    world_gap(w, "t", 0, 700, 5); /* the last one's segment is empty */
+    world_send_again(w, "t", 0, 7);
+    world_produce(w, "t", 0, 7, 1, 40);
+    world_send_all_again(w);
+    world_kill(w);
+    world_start(w);
+    world_settle(w);
+    world_gap(w, "t", 0, 100, 2); /* before anybody asked for a producer */
+    world_send_all_again(w);
+}
+
 /* Retention removes the segments in which their sets are: the .prod knows them. */
 void producers_outlive_their_segments(struct world *w)
 {

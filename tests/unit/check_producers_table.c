@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "store/format.h"
 #include "store/producers.h"
 #include "tests/support/produce.h"
 #include "tests/support/suite.h"
@@ -164,6 +165,44 @@ START_TEST(beyond_the_limit_the_one_longest_without_a_set_goes)
     producers_clear(all);
     ck_assert_uint_eq(producers_count(all), 0);
     ck_assert_int_eq(ask(0, 0, 2, 1, &at), ERR_NO_PRODUCER);
+}
+END_TEST
+
+/* -- .meta -- */
+
+/* What it begins with: flags; create time; id, epoch, sequence; the length of a key. */
+#define TIME     1, 2, 3, 4, 5, 6, 7, 8
+#define PRODUCER 9, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0xff, 0xff, 0xff, 0x7f
+
+static const struct {
+    uint8_t record[24];
+    size_t least; /* bytes that are needed */
+    int rc;
+} records[] = {
+    {{META_PRODUCER, PRODUCER}, 15, 1},
+    {{META_PRODUCER | META_CREATE_TIME, TIME, PRODUCER}, 23, 1},
+    {{META_PRODUCER | META_KEY | META_HEADERS | META_NULL_VALUE, PRODUCER, 5}, 15, 1},
+    {{META_CREATE_TIME, TIME}, 1, 0},
+    {{META_KEY | META_HEADERS | META_NULL_VALUE, 5}, 1, 0},
+    {{32 | META_PRODUCER, PRODUCER}, 24, ERR_TORN},                   /* no such flag */
+    {{META_PRODUCER, 9, 0, 0, 0, 1, 0, 0, 0x80, 3, 0}, 24, ERR_TORN}, /* an id below 0 */
+    {{META_PRODUCER, 9, 0, 0, 0, 1, 0, 0, 0, 3, 0x80}, 24, ERR_TORN},
+    {{META_PRODUCER, 9, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 0, 0x80}, 24, ERR_TORN},
+};
+
+START_TEST(a_record_says_whose_set_it_begins)
+{
+    for (size_t len = 0; len <= sizeof records[_i].record; len++) {
+        struct producer p = {77, 77, 77};
+        int rc = meta_producer_decode(records[_i].record, len, &p);
+
+        ck_assert_int_eq(rc, len < records[_i].least ? ERR_TORN : records[_i].rc);
+        if (rc != 1)
+            continue;
+        ck_assert_int_eq(p.id, (INT64_C(1) << 32) + 9);
+        ck_assert_int_eq(p.epoch, 3);
+        ck_assert_int_eq(p.sequence, INT32_MAX);
+    }
 }
 END_TEST
 
@@ -330,6 +369,8 @@ int main(void)
     tcase_add_test(tc, sets_of_one_group_follow_one_another);
     tcase_add_test(tc, a_group_that_failed_has_never_been);
     tcase_add_test(tc, beyond_the_limit_the_one_longest_without_a_set_goes);
+    tcase_add_loop_test(tc, a_record_says_whose_set_it_begins, 0,
+                        (int)(sizeof records / sizeof *records));
     tcase_add_test(tc, a_prod_is_byte_for_byte_as_the_format_says);
     tcase_add_test(tc, a_prod_of_nobody_is_none);
     tcase_add_test(tc, a_full_prod_there_and_back);
