@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -93,18 +94,22 @@ static uint64_t open_descriptors(void)
     return n > 3 ? n - 3 : 0; /* ".", "..", and this one */
 }
 
+/* The second number of /proc/self/statm, in pages. */
 static uint64_t resident_bytes(void)
 {
     FILE *file = fopen("/proc/self/statm", "re");
-    unsigned long total;
-    unsigned long resident = 0;
+    uint64_t pages = 0;
+    char line[128];
+    char *at;
 
     if (!file)
         return 0;
-    if (fscanf(file, "%lu %lu", &total, &resident) != 2)
-        resident = 0;
+    if (fgets(line, sizeof line, file)) {
+        (void)strtoul(line, &at, 10);
+        pages = strtoul(at, NULL, 10);
+    }
     fclose(file);
-    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static uint64_t us_of(struct timeval t)

@@ -6,8 +6,9 @@
 # Debian's python3 has the library; another one that comes first in PATH may not.
 client()
 {
+    export ROOT DIR PYTHONPATH=$ROOT/tests/e2e
     # shellcheck disable=SC2016 # Python has no variables of the shell
-    (cd "$MNT" && PYTHONPATH=$ROOT/tests/e2e DIR=$DIR ROOT=$ROOT exec /usr/bin/python3 -B -c '
+    (cd "$MNT" && exec /usr/bin/python3 -B -c '
 from calls import *
 from prometheus_client.parser import text_string_to_metric_families
 def scrape(text=None):
