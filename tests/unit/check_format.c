@@ -92,24 +92,19 @@ static void golden_header(uint8_t out[IDX_HEADER_BYTES], uint16_t version, uint3
 
 START_TEST(header_is_byte_for_byte_as_the_format_says)
 {
+    struct idx_header header = some_header;
     uint8_t want[IDX_HEADER_BYTES];
     uint8_t got[IDX_HEADER_BYTES];
+    struct idx_header h;
 
-    for (uint32_t gap = 0; gap < 2; gap++) {
-        struct idx_header header = some_header;
-        struct idx_header h = {.gap_before = !gap};
-
-        header.gap_before = gap;
-        golden_header(want, 1, gap);
-        memset(got, 0xff, sizeof got);
-        idx_header_encode(got, &header);
-        ck_assert_mem_eq(got, want, sizeof want);
-        ck_assert_int_eq(idx_header_decode(want, &h), 0);
-        ck_assert_uint_eq(h.base_offset, header.base_offset);
-        ck_assert_uint_eq(h.base_number, header.base_number);
-        ck_assert_uint_eq(h.base_time_ms, header.base_time_ms);
-        ck_assert(h.gap_before == header.gap_before);
-    }
+    header.gap_before = _i;
+    golden_header(want, 1, (uint32_t)_i);
+    memset(got, 0xff, sizeof got);
+    idx_header_encode(got, &header);
+    ck_assert_mem_eq(got, want, sizeof want);
+    ck_assert_int_eq(idx_header_decode(want, &h), 0);
+    idx_header_encode(got, &h); /* each field is as it was */
+    ck_assert_mem_eq(got, want, sizeof want);
 }
 END_TEST
 
@@ -581,7 +576,7 @@ int main(void)
     suite_add_tcase(suite, tc);
     tcase_add_test(tc, crc_is_crc32c);
     tcase_add_test(tc, crc_of_three_at_once_is_that_of_each);
-    tcase_add_test(tc, header_is_byte_for_byte_as_the_format_says);
+    tcase_add_loop_test(tc, header_is_byte_for_byte_as_the_format_says, 0, 2);
     tcase_add_test(tc, header_with_any_flipped_byte_is_refused);
     tcase_add_test(tc, header_of_a_newer_version_is_told_from_a_torn_one);
     tcase_add_test(tc, header_with_an_unknown_flag_is_a_newer_one);
