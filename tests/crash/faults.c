@@ -120,6 +120,11 @@ const struct fault faults[] = {
      LIE(SYNC_DIR, "*/sealed", .phases = MEMPHASE_STOP)},
     {"no_sync_of_a_deleted_topics_name", "topics_deleted_with_their_messages",
      LIE(SYNC_DIR, "", .after = MEMOP_BIT(MEMOP_RENAME), .after_name = "t")},
+    /* Gaps. */
+    {"no_flush_before_a_gap", "gaps_left", LIE(FDATASYNC, "*/00000000000000000000.log")},
+    {"no_sync_of_the_name_behind_a_gap", "gaps_at_the_beginning", LIE(SYNC_DIR, "t/0")},
+    {"empty_segment_behind_a_gap_deleted", "gaps_left", {.before_start = no_empty_successors}},
+    /* Producers. */
     {"no_fdatasync_of_prod", "producers_outlive_their_segments", LIE(FDATASYNC, "*.prod")},
     {"no_sync_of_the_name_of_prod", "producers_across_rolls",
      LIE(SYNC_DIR, "*/0", .after = MEMOP_BIT(MEMOP_CREATE), .after_name = "*.prod")},
