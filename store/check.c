@@ -178,6 +178,13 @@ static int check_opened(struct check *c, struct err *err)
     rc = atomic_load(&c->store->clean) ? replay_look(c->store, err) : 0;
     if (rc == 0)
         rc = check_names(c, err);
+    for (size_t i = 0; rc == 0 && c->repair && i < c->store->topic_count; i++) {
+        rc = sealed_rebuild(c->store->by_number[i]);
+        if (rc == 0)
+            rc = sealed_sync(c->store->by_number[i]);
+        if (rc < 0)
+            rc = err_set(err, rc, "%s/sealed: %s", c->store->by_number[i]->name, err_sentence(rc));
+    }
     if (rc == 0)
         rc = each_partition(c, measure, err);
     if (rc == 0)
@@ -186,6 +193,11 @@ static int check_opened(struct check *c, struct err *err)
 }
 
 /* -- repairing -- */
+
+static bool is_damaged(const struct partition *part)
+{
+    return partition_failed(part) || part->damage_count > 0;
+}
 
 /* Makes what partitions lack that cannot be used; each start shows what can be
  * made next. */
@@ -200,7 +212,7 @@ static int make_files(struct check *c, struct err *err)
             struct topic *topic = c->store->by_number[i];
 
             for (uint32_t p = 0; rc == 0 && p < topic_partition_count(topic); p++)
-                if (partition_failed(topic_partition(topic, p)))
+                if (is_damaged(topic_partition(topic, p)))
                     rc = repair_partition(topic_partition(topic, p), &made, err);
         }
         if (rc == 0 && made) {
@@ -251,7 +263,6 @@ static int repair_all(struct check *c, struct err *err)
     else if (rc == 0)
         (void)!store_close(c->store, &ignored); /* a partition that failed stays so */
     c->result->repaired = c->unrepaired == 0 && c->result->findings[FOUND_TOPIC] == 0 &&
-                          c->result->findings[FOUND_SEALED_WRONG] == 0 &&
                           c->result->findings[FOUND_NO_REPAIR] == 0;
     return rc;
 }

@@ -20,6 +20,7 @@ static const struct {
     [FOUND_EXTRA_BYTES] = {FOUND_NOTE, false, "no message has them: nothing to do"},
     [FOUND_STALE_NOTE] = {FOUND_NOTE, false,
                           "a repair noted them, and they read back: --repair takes the note away"},
+    [FOUND_MADE_LOG] = {FOUND_NOTE, false, "repaired: all of it is there"},
     [FOUND_MADE_INDEX] = {FOUND_NOTE, false,
                           "repaired: its messages have the latest append time that can be"},
     [FOUND_MADE_SEGMENT] = {FOUND_NOTE, false,
@@ -75,8 +76,8 @@ static const struct {
          "its messages are untouched, and nobody can use it: restore its .config from a "
          "copy"},
     [FOUND_SEALED_WRONG] = {FOUND_DAMAGE, false,
-                            "a loader reads something else than the segment: remove it, the next "
-                            "start makes the link"},
+                            "a loader reads something else than the segment: --repair makes it a "
+                            "link again"},
     [FOUND_PRODUCERS] = {FOUND_MENDED, false,
                          "its producers are looked for in the segments before it: nothing to do"},
     [FOUND_DAMAGED_FILE] = {FOUND_DAMAGE, false,

@@ -22,7 +22,8 @@ enum finding {
     FOUND_EXTRA_BYTES,  /* that no message speaks of */
     FOUND_STALE_NOTE,   /* noted by a repair, and good */
     FOUND_NO_LOCK_FILE,
-    FOUND_MADE_INDEX, /* what a repair did */
+    FOUND_MADE_LOG, /* what a repair did */
+    FOUND_MADE_INDEX,
     FOUND_MADE_SEGMENT,
     FOUND_MADE_NOTE,
     /* The next start mends it; nothing that was acknowledged is lost. */

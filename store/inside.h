@@ -156,6 +156,7 @@ struct store {
     struct scrubber scrubber;
     struct retainer retainer;
     _Atomic bool stopping;
+    _Atomic bool links_missing; /* in some sealed/ */
     _Atomic uint64_t messages_cut, parts_replayed;
     uint64_t open_us; /* how long opening took */
     struct metrics metrics;

@@ -87,11 +87,13 @@ int journal_open(struct journal *j, struct store *store, struct err *err)
     j->file_max = store->options.journal_bytes / 2 & ~(uint64_t)(JOURNAL_BLOCK - 1);
     j->record.cap = JOURNAL_RECORD_MAX + JOURNAL_BLOCK;
     for (int i = 0; i < 2; i++) {
+        bool made;
         int rc;
 
         j->file[i].fd = -1;
         rc = file_open(j, i);
-        if (rc == -ENOENT || rc == ERR_TORN) {
+        made = rc == -ENOENT || rc == ERR_TORN;
+        if (made) {
             /* After a clean stop it has nothing; in a store that is made it has no name yet. */
             if (rc == -ENOENT && !store->clean && store->topic_count > 0)
                 found_say(store, FOUND_JOURNAL_MISSING, "%s: missing; made anew", names[i]);
@@ -101,7 +103,7 @@ int journal_open(struct journal *j, struct store *store, struct err *err)
             if (rc == 0)
                 rc = file_open(j, i);
         }
-        if (rc == -ENOSPC || rc == -EDQUOT) {
+        if (made && (rc == -ENOSPC || rc == -EDQUOT)) {
             found_say(store, FOUND_NO_ROOM, "%s: no room for it; flushing without the journal",
                       names[i]);
             j->dead = true;

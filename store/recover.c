@@ -221,10 +221,12 @@ int recover_store(struct store *store, struct err *err)
     for (size_t i = 0; rc == 0 && i < store->topic_count; i++) {
         int linked = sealed_rebuild(store->by_number[i]);
 
-        if (linked < 0)
-            found_say(store, FOUND_SEALED_MISSING,
-                      "%s/sealed: %s: it will be made again at the next start",
-                      store->by_number[i]->name, err_sentence(linked));
+        if (linked >= 0)
+            continue;
+        store->links_missing |= linked != -EPERM && linked != -EOPNOTSUPP;
+        found_say(store, FOUND_SEALED_MISSING,
+                  "%s/sealed: %s: it will be made again at the next start",
+                  store->by_number[i]->name, err_sentence(linked));
     }
     return rc;
 }
@@ -235,7 +237,8 @@ static bool sizes_match(const struct clean_facts *facts, const struct found *fou
 {
     const struct found_segment *last = found->count > 0 ? &found->seg[found->count - 1] : NULL;
 
-    if (!last || last->base != facts->base || last->left_over || found->seg[0].base != facts->first)
+    if (!last || last->base != facts->base || last->left_over || found->seg[0].left_over ||
+        found->seg[0].base != facts->first)
         return false;
     for (int i = 0; i < SUFFIX_COUNT; i++)
         if (last->bytes[i] != facts->bytes[i])

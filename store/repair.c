@@ -11,6 +11,38 @@ static void no_repair(struct partition *part, const char *why)
     found_say(part->store, FOUND_NO_REPAIR, "%s", why);
 }
 
+/* -- a lost .log -- */
+
+/* A sealed one has another name, in sealed/. */
+static int link_logs(struct partition *part, const struct found *found, bool *made, struct err *err)
+{
+    struct fileio *io = part->store->io;
+    char dir[STORE_PATH_MAX];
+    char from[STORE_PATH_MAX];
+    char to[STORE_PATH_MAX];
+
+    path_of_partition(dir, part->topic->name, part->index);
+    for (size_t i = 0; i + 1 < found->count; i++) {
+        const struct found_segment *s = &found->seg[i];
+        int rc;
+
+        if (s->left_over || s->has[SUFFIX_LOG])
+            continue;
+        path_of_sealed(from, part->topic->name, part->index, s->base);
+        path_of_segment(to, part->topic->name, part->index, s->base, SUFFIX_LOG);
+        rc = io->ops->link(io, from, to);
+        if (rc == -ENOENT || rc == -EPERM || rc == -ELOOP)
+            continue; /* no link, or no file: nothing to take */
+        if (rc == 0)
+            rc = io->ops->sync_dir(io, dir);
+        if (rc < 0)
+            return err_set(err, rc, "%s: %s", to, err_sentence(rc));
+        found_say(part->store, FOUND_MADE_LOG, "%s: linked again, from %s", to, from);
+        *made = true;
+    }
+    return 0;
+}
+
 /* -- a lost .idx -- */
 
 /* *tried: one was missing. */
@@ -225,9 +257,11 @@ int repair_partition(struct partition *part, bool *made, struct err *err)
     if (rc < 0)
         err_set(err, rc, "%s", why.text);
     if (rc == 0)
+        rc = link_logs(part, &found, made, err);
+    if (rc == 0)
         rc = make_indexes(part, &found, &tried, made, err);
     /* What those segments hold is known after the next start. */
-    if (rc == 0 && !tried)
+    if (rc == 0 && !tried && partition_failed(part))
         rc = mend_newest(part, &found, made, err);
     scan_release(&found);
     return rc;

@@ -17,7 +17,8 @@
 #include "store/recover.h"
 
 /*
- * Makes the files that a failed partition lacks: a lost .idx, from what is left
+ * Makes the files that a damaged partition lacks: a lost .log, from its link in
+ * sealed/; a lost .idx, from what is left
  * of it or from the lines of its .log; a next segment, where the newest ends
  * below what had been visible. *made: something was made. What cannot be made
  * is said (FOUND_NO_REPAIR).

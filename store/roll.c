@@ -210,10 +210,14 @@ static int make_next(struct partition *part, struct segment *old, const struct i
 
 static void link_sealed(struct partition *part, struct segment *seg)
 {
-    if (partition_seal_link(part, seg) < 0)
-        diag_say("%s/sealed: cannot link %" PRIu32 "-%020" PRIu64 ".log: it will be there "
-                 "after the next start",
-                 part->topic->name, part->index, seg->base);
+    int rc = partition_seal_link(part, seg);
+
+    if (rc == 0)
+        return;
+    part->store->links_missing |= rc != -EPERM && rc != -EOPNOTSUPP; /* or it has none at all */
+    diag_say("%s/sealed: cannot link %" PRIu32 "-%020" PRIu64 ".log: it will be there "
+             "after the next start",
+             part->topic->name, part->index, seg->base);
 }
 
 int partition_roll(struct partition *part, struct err *err)

@@ -6,6 +6,7 @@
  *   last:  empty .log, no valid .idx       the same                 deleted
  *   last:  .idx without entries, no .log   the same                 deleted
  *   first: no .log, a successor            being removed            deleted
+ *          the same, but a link in sealed/ damage: messages are skipped
  *   before a gap: no bytes, no entries     being replaced           deleted
  *   else:  .log without a valid .idx       damage: read-only until repaired
  *
@@ -228,12 +229,29 @@ static bool replaced(const struct found_segment *s, const struct found_segment *
            (!s->header_valid || s->slot_end == s->base);
 }
 
-static void mark_left_overs(struct found *f)
+/* Is this what retention leaves? It takes the link in sealed/ away before the
+ * .log. 1, 0, -errno. */
+static int is_being_removed(const struct partition *part, const struct found_segment *s)
+{
+    struct fileio *io = part->store->io;
+    struct fileio_stat st;
+    char path[STORE_PATH_MAX];
+    int rc;
+
+    if (s->has[SUFFIX_LOG])
+        return 0;
+    path_of_sealed(path, part->topic->name, part->index, s->base);
+    rc = io->ops->stat(io, path, &st);
+    return rc == -ENOENT || rc == -ENOTDIR ? 1 : rc;
+}
+
+static int mark_left_overs(const struct partition *part, struct found *f)
 {
     size_t first = 0;
     size_t last = f->count;
+    int rc = 0;
 
-    while (first + 1 < last && !f->seg[first].has[SUFFIX_LOG])
+    while (first + 1 < last && (rc = is_being_removed(part, &f->seg[first])) == 1)
         f->seg[first++].left_over = true;
     while (
         last > first + 1 &&
@@ -242,6 +260,7 @@ static void mark_left_overs(struct found *f)
     for (size_t i = first; i + 1 < last; i++)
         if (replaced(&f->seg[i], &f->seg[i + 1]))
             f->seg[i].left_over = true;
+    return rc < 0 ? rc : 0;
 }
 
 int scan_partition(struct partition *part, struct found *found, struct err *err)
@@ -263,8 +282,8 @@ int scan_partition(struct partition *part, struct found *found, struct err *err)
         if (rc < 0)
             return rc;
     }
-    mark_left_overs(found);
-    return 0;
+    rc = mark_left_overs(part, found);
+    return rc < 0 ? err_set(err, rc, "%s: %s", dir, err_sentence(rc)) : 0;
 }
 
 void scan_release(struct found *found)

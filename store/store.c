@@ -412,12 +412,15 @@ static void end_journal(struct store *store)
         diag_say("%s: %s; the next start reads it all", store->name, err.text);
 }
 
-/* What .clean vouches for without naming it. */
+/* What .clean vouches for without naming it. A link that could not be made would
+ * not be made by a clean start either. */
 static int sync_links(struct store *store, struct err *err)
 {
     for (size_t i = 0; i < store->topic_count; i++) {
-        int rc = sealed_sync(store->by_number[i]);
+        int rc = atomic_load(&store->links_missing) ? sealed_rebuild(store->by_number[i]) : 0;
 
+        if (rc == 0)
+            rc = sealed_sync(store->by_number[i]);
         if (rc < 0)
             return err_set(err, rc, "%s/sealed: %s", store->by_number[i]->name, err_sentence(rc));
     }

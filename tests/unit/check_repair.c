@@ -462,6 +462,32 @@ START_TEST(a_link_in_sealed_that_is_another_file)
     file_write(&f, "t/sealed/0-00000000000000000000.log", "other\n", 6);
     check(FOUND_DAMAGE);
     expect(FOUND_SEALED_WRONG, "not a link to the segment");
+    repair();
+    fixture_close(&f);
+    check(FOUND_NOTE);
+}
+
+/* Its link is the last name of its bytes. */
+START_TEST(the_first_log_is_missing)
+{
+    leave_sealed();
+    file_remove(&f, SEG0_LOG);
+    check(FOUND_DAMAGE);
+    repair();
+    expect(FOUND_MADE_LOG, SEG0_LOG);
+    expect_letters("abcdefgl");
+    expect_goes_on_at(9005);
+}
+END_TEST
+
+START_TEST(the_first_log_and_its_link_are_missing)
+{
+    leave_sealed();
+    file_remove(&f, SEG0_LOG);
+    file_remove(&f, "t/sealed/0-00000000000000000000.log");
+    repair(); /* as retention leaves it */
+    expect_letters("gl");
+    ck_assert_uint_eq(partition_first(part), SEG2_BASE);
 }
 END_TEST
 
@@ -490,6 +516,8 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, an_index_of_any_values_cannot_be_made);
     tcase_add_test(tc, a_missing_partition);
     tcase_add_test(tc, a_link_in_sealed_that_is_another_file);
+    tcase_add_test(tc, the_first_log_is_missing);
+    tcase_add_test(tc, the_first_log_and_its_link_are_missing);
 }
 
 int main(void)
