@@ -5,13 +5,15 @@
  * of the histories calls to the disk fail, and it is full at times.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/crash/scenarios.h"
 #include "tests/support/powercut.h"
 
-#define PARTITIONS 3
+#define PARTITIONS_MAX 5
+#define SMALL          "segment.bytes=8192\nset.max.bytes=4096\nmessage.max.bytes=2048\n"
 
 static const char *const topic_names[] = {"disk", "os", "late"};
 
@@ -59,48 +61,100 @@ static void produce(struct world *w, const char *topic, uint32_t part, uint64_t 
     }
 }
 
+/* A set for a partition, or what is like one. */
+static void append(struct world *w, const char *topic, uint32_t part, uint64_t *random)
+{
+    switch (mem_below(random, 14)) {
+    case 12:
+    case 13: world_append(w, topic, part, 5, 750); break;
+    case 0: world_append_keyed(w, topic, part, 1 + (uint32_t)mem_below(random, 4), 60); break;
+    case 1: world_append(w, topic, part, 1 + (uint32_t)mem_below(random, 5), 700); break;
+    case 2: world_append(w, topic, part, 30, 20 + (uint32_t)mem_below(random, 90)); break;
+    case 3:
+    case 4:
+    case 5:
+        if (!w->lenient)
+            produce(w, topic, part, random);
+        break;
+    case 6:
+        if (mem_below(random, 3) == 0)
+            world_gap(w, topic, part, 1 + (uint32_t)mem_below(random, 900), 1);
+        break;
+    default: world_append(w, topic, part, 1 + (uint32_t)mem_below(random, 4), 40); break;
+    }
+}
+
+static void change_settings(struct world *w, const char *topic, uint64_t *random)
+{
+    static const char *const changes[] = {"flush.sync=os", "flush.sync=disk", "flush.ms=50",
+                                          "flush.ms=70"};
+    uint32_t partitions = ledger_topic(&w->ledger, topic)->partitions;
+    size_t which = mem_below(random, 5);
+    char grow[40];
+
+    snprintf(grow, sizeof grow, "partitions=%" PRIu32, partitions + 1);
+    if (which < 4)
+        world_configure(w, topic, changes[which]);
+    else if (partitions < PARTITIONS_MAX)
+        world_configure(w, topic, grow);
+}
+
+/* The topic "late" comes, goes, and comes again. */
+static void make_or_delete(struct world *w, uint64_t *random)
+{
+    if (w->ledger.count + 1 >= LEDGER_TOPICS)
+        return;
+    if (!world_made(w, "late"))
+        world_topic(w, "late", SMALL "retention.ms=50000");
+    else if (world_has(w, "late") && mem_below(random, 2))
+        world_delete(w, "late");
+}
+
+static void restart(struct world *w, uint64_t *random)
+{
+    if (mem_below(random, 3) > 0)
+        return;
+    if (mem_below(random, 2))
+        world_stop(w);
+    else
+        world_kill(w);
+    if (world_start(w))
+        world_settle(w);
+}
+
 static void act(struct world *w, uint64_t *random)
 {
     const char *topic = topic_names[mem_below(random, 8) == 0];
-    uint32_t part = (uint32_t)mem_below(random, PARTITIONS);
+    uint32_t part;
 
-    if (world_has(w, "late") && mem_below(random, 4) == 0) {
+    if (world_has(w, "late") && mem_below(random, 4) == 0)
         topic = "late";
-        part = 0;
-    }
     if (!world_has(w, topic))
         return; /* there was no room to make it */
-    if (!w->lenient && mem_below(random, 6) == 0) {
-        produce(w, topic, part, random);
-        return;
-    }
-    switch (mem_below(random, 16)) {
+    part = (uint32_t)mem_below(random, ledger_topic(&w->ledger, topic)->partitions);
+    if (mem_below(random, 2))
+        part = 0; /* one has to come to a roll */
+    switch (mem_below(random, 24)) {
     case 0:
     case 1:
     case 2:
-    case 3: world_append(w, topic, part, 1 + (uint32_t)mem_below(random, 4), 40); break;
-    case 4: world_append_keyed(w, topic, part, 1 + (uint32_t)mem_below(random, 4), 60); break;
-    case 5: world_append(w, topic, part, 1 + (uint32_t)mem_below(random, 5), 700); break;
-    case 6: world_append(w, topic, part, 30, 20 + (uint32_t)mem_below(random, 90)); break;
-    case 7:
+    case 3:
+    case 4: world_wait(w, topic, part); break;
+    case 5: world_wait_durable(w, topic, part); break;
+    case 6: world_work(w, mem_below(random, 2)); break;
+    case 7: w->clock.now_ms += mem_below(random, 900); break;
     case 8:
-    case 9:
-    case 10: world_wait(w, topic, part); break;
-    case 11: world_wait_durable(w, topic, part); break;
-    case 12: world_work(w, mem_below(random, 2)); break;
-    case 13: w->clock.now_ms += mem_below(random, 900); break;
-    case 14:
         if (w->lenient && mem_below(random, 2))
             some_room(w, random);
         else if (w->lenient)
             some_fault(w, random);
         break;
-    default:
-        if (!world_made(w, "late") && mem_below(random, 4) == 0)
-            world_topic(w, "late",
-                        "segment.bytes=8192\nset.max.bytes=4096\n"
-                        "message.max.bytes=2048");
-        break;
+    case 9: make_or_delete(w, random); break;
+    case 10: change_settings(w, topic, random); break;
+    case 11: world_retain(w, mem_below(random, 4) ? 61000 : 1); break;
+    case 12: restart(w, random); break;
+    case 13: make_or_delete(w, random); break;
+    default: append(w, topic, part, random); break;
     }
 }
 
@@ -145,9 +199,7 @@ static void power_cut(struct world *w, uint64_t *random)
 static void make_topics(struct world *w)
 {
     if (!world_made(w, "disk"))
-        world_topic(w, "disk",
-                    "partitions=3\nsegment.bytes=8192\nset.max.bytes=4096\n"
-                    "message.max.bytes=2048");
+        world_topic(w, "disk", SMALL "partitions=3\nretention.bytes=8192");
     if (!world_made(w, "os"))
         world_topic(w, "os", "partitions=3\nflush.sync=os\nsegment.ms=5000");
 }
@@ -166,14 +218,14 @@ static void epoch(struct world *w, uint64_t *random)
         return;
     world_settle(w);
     make_topics(w);
-    while (actions-- > 0 && !w->wrong[0])
+    while (actions-- > 0 && w->store && !w->wrong[0])
         act(w, random);
     w->disk->room_bytes = 0;
     if (mem_below(random, 2))
         memdisk_set_fault(w->disk, (struct memfault){0});
-    if (mem_below(random, 4) == 0)
+    if (w->store && mem_below(random, 4) == 0)
         world_stop(w);
-    else
+    else if (w->store)
         world_kill(w);
     memdisk_set_fault(w->disk, (struct memfault){0});
 }

@@ -148,13 +148,50 @@ static void run_retention(struct world *w)
         world_delete(w, "u");
 }
 
+/* Topics come, change, and go with their messages. */
+static void run_topics(struct world *w)
+{
+    static const struct {
+        const char *name;
+        const char *change;
+    } topics[] = {{"a", "partitions=3\nflush.ms=70"}, {"b", "flush.sync=os"}, {"c", "flush.ms=70"}};
+
+    w->options.journal_bytes = 32 << 10;
+    for (size_t i = 0; i < sizeof topics / sizeof *topics; i++) {
+        const char *name = topics[i].name;
+
+        world_topic(w, name, "partitions=2");
+        if (!world_has(w, name))
+            continue;
+        world_append(w, name, 1, 2, 50);
+        world_wait(w, name, 1);
+        world_configure(w, name, topics[i].change);
+        world_append(w, name, 0, 2, 50);
+        world_wait(w, name, 0);
+        if (i == 1) {
+            world_configure(w, name, "flush.sync=disk");
+            world_kill(w);
+            if (!world_start(w))
+                return;
+            world_settle(w);
+        }
+        if (world_has(w, name))
+            world_delete(w, name);
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(struct world *w);
 } runs[] = {{"journal", run_journal}, {"direct", run_direct},       {"starts", run_starts},
-            {"gaps", run_gaps},       {"producers", run_producers}, {"retention", run_retention}};
+            {"gaps", run_gaps},       {"producers", run_producers}, {"retention", run_retention},
+            {"topics", run_topics}};
 
 #define RUNS (int)(sizeof runs / sizeof *runs)
+
+#define MEMCALL_THAT_NEED_ROOM                                                                   \
+    (MEMCALL_BIT(MEMCALL_PWRITEV) | MEMCALL_BIT(MEMCALL_OPEN) | MEMCALL_BIT(MEMCALL_FALLOCATE) | \
+     MEMCALL_BIT(MEMCALL_MKDIR) | MEMCALL_BIT(MEMCALL_RENAME))
 
 static const struct {
     const char *name;
@@ -164,14 +201,13 @@ static const struct {
 } faults[] = {
     {"EIO", -EIO, MEMCALL_ALL, false},
     {"ENOSPC", -ENOSPC, MEMCALL_CHANGES, false},
-    {"EDQUOT", -EDQUOT, MEMCALL_BIT(MEMCALL_PWRITEV) | MEMCALL_BIT(MEMCALL_OPEN), false},
+    {"EDQUOT", -EDQUOT, MEMCALL_CHANGES, false},
+    {"EMFILE", -EMFILE, MEMCALL_BIT(MEMCALL_OPEN) | MEMCALL_BIT(MEMCALL_LIST), false},
     {"EINTR", -EINTR, MEMCALL_ALL & ~MEMCALL_BIT(MEMCALL_CLOSE), false},
     {"short", 0, MEMCALL_BIT(MEMCALL_PWRITEV) | MEMCALL_BIT(MEMCALL_PREAD), false},
     {"EIO for ever", -EIO, MEMCALL_CHANGES, true},
-    {"ENOSPC for ever", -ENOSPC,
-     MEMCALL_BIT(MEMCALL_PWRITEV) | MEMCALL_BIT(MEMCALL_OPEN) | MEMCALL_BIT(MEMCALL_FALLOCATE) |
-         MEMCALL_BIT(MEMCALL_MKDIR) | MEMCALL_BIT(MEMCALL_RENAME),
-     true},
+    {"ENOSPC for ever", -ENOSPC, MEMCALL_THAT_NEED_ROOM, true},
+    {"EDQUOT for ever", -EDQUOT, MEMCALL_THAT_NEED_ROOM, true},
 };
 
 #define FAULTS (int)(sizeof faults / sizeof *faults)
