@@ -224,6 +224,22 @@ START_TEST(a_damaged_prod_and_a_lost_file_before_it)
 }
 END_TEST
 
+/* Retention has removed what was before it. */
+START_TEST(the_oldest_prod_is_damaged)
+{
+    stop(false);
+    for (int s = 0; s < SEGMENTS - 1; s++)
+        for (int suffix = 0; suffix < SUFFIX_KNOWN; suffix++)
+            if (file_exists(&f, file(s, (enum suffix)suffix)))
+                file_remove(&f, file(s, (enum suffix)suffix));
+    file_flip(&f, file(SEGMENTS - 1, SUFFIX_PROD), 20);
+    start();
+    expect_again(7, 5, &place[5]);
+    expect_unknown(8, 1);
+    expect_to_go_on(2 * SEGMENTS);
+}
+END_TEST
+
 /* -- .meta, and the entries and bytes that vouch for it -- */
 
 /* Whatever byte it is: 7's first set there reads back, or neither it nor what
@@ -308,6 +324,24 @@ START_TEST(a_state_that_cannot_be_read_now_is_read_later)
 }
 END_TEST
 
+/* The .prod is damaged, and the segment before it cannot be opened just now. */
+START_TEST(a_segment_that_cannot_be_read_now_is_read_later)
+{
+    static const int errors[] = {-EIO, -EMFILE, -ENFILE};
+    struct appended at;
+
+    stop(true);
+    file_flip(&f, file(SEGMENTS - 1, SUFFIX_PROD), 20);
+    start();
+    fixture_fail_calls(&f, MEMCALL_BIT(MEMCALL_OPEN), file(SEGMENTS - 2, SUFFIX_LOG), 1, true,
+                       errors[_i]);
+    ck_assert_int_eq(ask(7, 5, &at), errors[_i]);
+    fixture_no_faults(&f);
+    expect_again(7, 5, &place[5]);
+    expect_again(8, 0, &place_of_8);
+}
+END_TEST
+
 /* A roll does not wait for better times: messages are what counts. */
 START_TEST(a_state_that_cannot_be_read_is_given_up_at_a_roll)
 {
@@ -367,6 +401,8 @@ int main(void)
     tcase_add_loop_test(tc, a_prod_too_long_to_be_one, 0, 2);
     tcase_add_loop_test(tc, a_lost_prod_leaves_the_segments_own_sets, 0, 2);
     tcase_add_loop_test(tc, a_damaged_prod_and_a_lost_file_before_it, 0, 2);
+    tcase_add_test(tc, the_oldest_prod_is_damaged);
+    tcase_add_loop_test(tc, a_segment_that_cannot_be_read_now_is_read_later, 0, 3);
     tcase_add_loop_test(tc, a_record_flipped_anywhere_is_not_believed, 0, 6);
     tcase_add_test(tc, the_newest_meta_is_cut);
     tcase_add_loop_test(tc, a_state_that_cannot_be_read_now_is_read_later, 0, 5);
