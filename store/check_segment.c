@@ -151,6 +151,12 @@ static void check_notes(struct checked *s)
     }
 }
 
+/* What keeps a segment from being opened, and stays so: a start has said it. */
+static bool found_at_start(int rc)
+{
+    return rc == -ENOENT || rc == ERR_TORN || rc == -ELOOP || rc == -ENOTDIR || rc == -EISDIR;
+}
+
 int check_segment(struct check *c, struct partition *part, size_t i, struct err *err)
 {
     struct segment *seg = part->segments[i];
@@ -159,8 +165,9 @@ int check_segment(struct check *c, struct partition *part, size_t i, struct err 
     int rc;
 
     s.end = (next ? next->base - next->gap_bytes : part->appended.offset) - seg->base;
-    if (segment_use(seg, err) < 0)
-        return 0; /* what keeps it from being opened was found at the start */
+    rc = segment_use(seg, err);
+    if (rc < 0)
+        return found_at_start(rc) ? 0 : rc;
     check_producers(&s);
     rc = seg->no_index || s.end == 0 ? 0 : verify(&s);
     if (rc == 0 && !seg->no_index)

@@ -267,6 +267,9 @@ static int learn_time(struct partition *part, struct err *err)
     count = part->appended.number - seg->base_number;
     if (count > 0)
         rc = segment_read_entry(seg, count - 1, &e);
+    if (rc < 0)
+        err_set(err, rc, "%s/%" PRIu32 ": its last message: %s", part->topic->name, part->index,
+                err_sentence(rc));
     /* The next message is taken to begin where this one ends. */
     if (rc == 0 && (seg->base + e.end != part->appended.offset || e.more ||
                     e.meta_end != part->appended.meta_end))

@@ -11,49 +11,7 @@
 
 #include "tests/support/store_fixture.h"
 #include "tests/support/suite.h"
-
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define FAILING_MALLOC 1
-#endif
-#ifdef __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#undef FAILING_MALLOC
-#endif
-#endif
-
-static uint64_t fail_at; /* this call, counted down; 0 = none */
-static bool failed;
-
-#ifdef FAILING_MALLOC
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *old, size_t n);
-
-static bool fails_now(void)
-{
-    if (fail_at == 0 || --fail_at > 0)
-        return false;
-    failed = true;
-    return true;
-}
-
-/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): libc has __size */
-void *malloc(size_t n)
-{
-    return fails_now() ? NULL : __libc_malloc(n);
-}
-
-void *calloc(size_t n, size_t size)
-{
-    return fails_now() ? NULL : __libc_calloc(n, size);
-}
-
-void *realloc(void *old, size_t n)
-{
-    return fails_now() ? NULL : __libc_realloc(old, n);
-}
-/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
-#endif
+#include "tests/unit/failing_malloc.h"
 
 #define MANY      70
 #define PRODUCERS 20
