@@ -248,9 +248,7 @@ static char *add_text(char *at, const char *text)
 
 void name_of_segment_file(char out[SEGMENT_NAME_MAX], uint64_t base, enum suffix suffix)
 {
-    char *at = add_digits(out, base, 20);
-
-    strcpy(at, suffixes[suffix]);
+    *add_text(add_digits(out, base, 20), suffixes[suffix]) = '\0';
 }
 
 void path_of_segment(char out[STORE_PATH_MAX], const char *topic, uint32_t partition, uint64_t base,

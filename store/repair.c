@@ -51,7 +51,7 @@ static int make_indexes(struct partition *part, const struct found *found, bool 
 {
     for (size_t i = 0; i < found->count; i++) {
         const struct found_segment *s = &found->seg[i];
-        struct err why;
+        struct err why = {0};
         int rc;
 
         if (s->left_over || !s->has[SUFFIX_LOG] || s->header_valid)
@@ -220,7 +220,7 @@ static int mend_newest(struct partition *part, const struct found *found, bool *
                        struct err *err)
 {
     const struct found_segment *s = NULL;
-    struct err why;
+    struct err why = {0};
     int rc;
 
     for (size_t i = 0; i < found->count; i++)
@@ -245,7 +245,7 @@ static int mend_newest(struct partition *part, const struct found *found, bool *
 int repair_partition(struct partition *part, bool *made, struct err *err)
 {
     struct found found = {0};
-    struct err why;
+    struct err why = {0};
     bool tried = false;
     int rc = scan_partition(part, &found, &why);
 

@@ -139,7 +139,7 @@ static int read_idx(struct partition *part, struct found_segment *seg, int fd)
     uint8_t bytes[IDX_HEADER_BYTES];
     uint64_t count = entries_of(seg);
     uint64_t n = count < TAIL_ENTRIES ? count : TAIL_ENTRIES;
-    struct idx_header h;
+    struct idx_header h = {0};
     int rc = fileio_read_all(io, fd, bytes, sizeof bytes, 0);
 
     if (rc == 0)

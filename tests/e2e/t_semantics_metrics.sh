@@ -87,7 +87,9 @@ case_counters_only_rise()
     client <<'END'
 ended = []
 def write(n):
-    while not ended:
+    for _ in range(2000): # bounded: each is worth several segments
+        if ended:
+            break
         publish("t/%d/publish" % n, b"%0399d\n" % n * 7)
 writers = [threading.Thread(target=write, args=(n,)) for n in range(3)]
 for w in writers:

@@ -28,43 +28,6 @@ static void add(uint8_t **at, uint64_t v, int bytes)
         *(*at)++ = (uint8_t)v;
 }
 
-START_TEST(crc_is_crc32c)
-{
-    const uint8_t nine[] = "123456789";
-    uint8_t data[600];
-
-    ck_assert_uint_eq(slow_crc(0, nine, 9), 0xe3069283u);
-    ck_assert_uint_eq(crc32c_extend(0, nine, 9), 0xe3069283u);
-    for (size_t i = 0; i < sizeof data; i++)
-        data[i] = (uint8_t)(i * 7 + i / 256);
-    for (size_t cut = 0; cut <= sizeof data; cut++)
-        ck_assert_uint_eq(crc32c_extend(crc32c_extend(0, data, cut), data + cut, sizeof data - cut),
-                          slow_crc(0, data, sizeof data));
-}
-END_TEST
-
-/* Lengths from nothing to beyond what ISA-L takes, alike and not; gone on with. */
-START_TEST(crc_of_three_at_once_is_that_of_each)
-{
-    static const size_t lengths[] = {0, 1, 7, 8, 9, 40, 255, 256, 300, 1000};
-    enum { N = sizeof lengths / sizeof *lengths };
-    unsigned char data[1000];
-
-    for (size_t i = 0; i < sizeof data; i++)
-        data[i] = (unsigned char)(i * 31 + i / 7);
-    for (unsigned n = 0; n < N * N * N; n++) {
-        const void *const at[3] = {data, data + 3, data};
-        const size_t len[3] = {lengths[n % N], lengths[n / N % N] % 997, lengths[n / N / N]};
-        uint32_t crc[3] = {0, 5, 0xffffffffu};
-
-        crc32c_extend3(crc, at, len);
-        ck_assert_uint_eq(crc[0], crc32c_extend(0, at[0], len[0]));
-        ck_assert_uint_eq(crc[1], crc32c_extend(5, at[1], len[1]));
-        ck_assert_uint_eq(crc[2], crc32c_extend(0xffffffffu, at[2], len[2]));
-    }
-}
-END_TEST
-
 /* -- .idx header -- */
 
 static const struct idx_header some_header = {
@@ -574,8 +537,6 @@ int main(void)
     TCase *tc = tcase_create("format");
 
     suite_add_tcase(suite, tc);
-    tcase_add_test(tc, crc_is_crc32c);
-    tcase_add_test(tc, crc_of_three_at_once_is_that_of_each);
     tcase_add_loop_test(tc, header_is_byte_for_byte_as_the_format_says, 0, 2);
     tcase_add_test(tc, header_with_any_flipped_byte_is_refused);
     tcase_add_test(tc, header_of_a_newer_version_is_told_from_a_torn_one);

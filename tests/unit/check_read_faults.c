@@ -85,10 +85,11 @@ static struct partition *start(void)
 static int hash_range(struct range *r, int rc, uint64_t *answer)
 {
     char bytes[256];
-    size_t len = r->len < sizeof bytes ? (size_t)r->len : sizeof bytes;
+    size_t len;
 
     if (rc < 0)
         return rc;
+    len = r->len < sizeof bytes ? (size_t)r->len : sizeof bytes;
     rc = fileio_read_all(f.io, r->fd, bytes, len, r->pos);
     if (rc == 0)
         *answer = (r->offset << 32) + r->len + crc32c_extend(0, bytes, len);
