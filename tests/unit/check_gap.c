@@ -232,6 +232,22 @@ START_TEST(what_it_replaced_goes_at_the_next_start)
 }
 END_TEST
 
+START_TEST(what_it_replaced_can_not_be_unlinked)
+{
+    static const char old[] = "t/0/00000000000000000100.idx";
+
+    fixture_append(part, "a\nbb\nccc\n");
+    ck_assert_int_eq(skip_to(100, 10), 0);
+    fixture_fail_calls(&f, MEMCALL_BIT(MEMCALL_UNLINK), old, 1, false, -EIO);
+    ck_assert_int_eq(skip_to(1000, 50), 0);
+    ck_assert(file_exists(&f, old));
+    expect_gap("", 0);
+    stop_and_start(fixture_kill_reopen);
+    ck_assert(!file_exists(&f, old));
+    expect_gap("", 0);
+}
+END_TEST
+
 START_TEST(an_empty_one_behind_it_is_renewed)
 {
     leave_gap();
@@ -356,6 +372,7 @@ static void add_leaving(TCase *tc)
     tcase_add_test(tc, a_partition_that_begins_with_one);
     tcase_add_test(tc, one_behind_another);
     tcase_add_test(tc, what_it_replaced_goes_at_the_next_start);
+    tcase_add_test(tc, what_it_replaced_can_not_be_unlinked);
     tcase_add_test(tc, an_empty_one_behind_it_is_renewed);
     tcase_add_test(tc, segments_follow_behind_it);
     tcase_add_test(tc, retention_passes_it);

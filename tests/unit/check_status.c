@@ -80,6 +80,11 @@ static const struct {
     {-ENOSPC, "free room on the disk, then restart topicfs"},
     {-EDQUOT, "free room on the disk, then restart topicfs"},
     {-EROFS, "make its files writable, then restart topicfs"},
+    {-EACCES, "make its files writable, then restart topicfs"},
+    {-EPERM, "make its files writable, then restart topicfs"},
+    {-EMFILE, "raise the limit of open files, then restart topicfs"},
+    {-ENFILE, "raise the limit of open files, then restart topicfs"},
+    {-ENOMEM, "restart topicfs"},
 };
 
 START_TEST(a_failed_partition_says_why_and_what_to_do)
@@ -139,6 +144,32 @@ START_TEST(many_failed_ones_are_counted)
 }
 END_TEST
 
+/* A buffer that is too small, by whatever length, is an error and no more. */
+START_TEST(no_memory_for_the_text)
+{
+    struct buf whole = {0};
+    struct waiting wait;
+
+    fixture_fill(&f, part);
+    fixture_close_unclean(&f);
+    file_remove(&f, SEG0_IDX);
+    fixture_open(&f);
+    part = fixture_topic(&f, "u", "");
+    waiting_init(&wait);
+    partition_wait(part, 2, WAIT_VISIBLE, &wait.w);
+    ck_assert_int_eq(store_status(f.store, &whole), 0);
+    for (size_t cap = 1; cap < whole.len - 4; cap++) { /* the wait's milliseconds grow */
+        struct buf text = {.cap = cap};
+
+        ck_assert_int_eq(store_status(f.store, &text), -EMSGSIZE);
+        ck_assert_uint_le(text.len, cap);
+        buf_release(&text);
+    }
+    buf_release(&whole);
+    ck_assert(partition_cancel(part, &wait.w));
+}
+END_TEST
+
 START_TEST(no_room_for_the_reserve)
 {
     fixture_kill(&f);
@@ -164,6 +195,7 @@ int main(void)
     tcase_add_test(tc, damage_says_how_much);
     tcase_add_test(tc, damage_that_makes_read_only);
     tcase_add_test(tc, many_failed_ones_are_counted);
+    tcase_add_test(tc, no_memory_for_the_text);
     tcase_add_test(tc, no_room_for_the_reserve);
     return suite_run(suite);
 }
