@@ -12,9 +12,9 @@
  * So a segment with a successor is complete, and nothing that is not durable
  * is ever in any but the newest.
  *
- * Before a gap the slot of 1. is flushed too. The successor's base does not say
- * where the old segment ends, and the next start has to know whether all of it
- * is there.
+ * Before a gap the slot of 1. is flushed too, or the emptiness of the old segment.
+ * The successor's base does not say where the old segment ends, and the next start
+ * has to know whether all of it is there.
  *
  * An empty segment has nothing to seal. A roll gives its .idx a new base time. A
  * gap takes its place: 5. its files are unlinked, which a start makes good that
@@ -266,12 +266,17 @@ static int check_skip(const struct partition *part, uint64_t offset, uint64_t nu
     return 0;
 }
 
-/* The slot that the flush has written, on disk. */
-static int sync_slot(struct partition *part, struct segment *seg, struct err *err)
+/* On disk: the slot that the flush has written; of an empty segment, that it is
+ * empty. What was cut from its .log may come back after a crash else, and would
+ * stand before the gap. */
+static int sync_end(struct partition *part, struct segment *seg, bool empty, struct err *err)
 {
     struct fileio *io = part->store->io;
-    int rc = io->ops->fdatasync(io, seg->fd[SUFFIX_IDX]);
+    int rc = 0;
 
+    for (int i = 0; rc == 0 && i < SUFFIX_COUNT; i++)
+        if (seg->fd[i] >= 0 && (empty || i == SUFFIX_IDX))
+            rc = io->ops->fdatasync(io, seg->fd[i]);
     if (rc < 0) {
         partition_fail(part, rc, "flush of its files: %s", err_sentence(rc));
         err_set(err, -EIO, "flush: %s", err_sentence(rc));
@@ -291,11 +296,10 @@ static int skip(struct partition *part, uint64_t offset, uint64_t number, struct
     if (rc < 0 || offset == part->appended.offset)
         return rc;
     flusher_claim(part);
-    if (!empty) {
+    if (!empty)
         rc = flusher_flush_claimed(part, err);
-        if (rc == 0)
-            rc = sync_slot(part, old, err);
-    }
+    if (rc == 0)
+        rc = sync_end(part, old, empty, err);
     if (rc == 0)
         rc = make_next(part, old, &h, err);
     if (rc == 0 && !empty)

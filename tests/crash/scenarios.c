@@ -386,6 +386,23 @@ static void gaps_at_the_beginning(struct world *w)
     append_wait(w, "t", 1, 2, 50);
 }
 
+/* A set is refused half-way and cut; the empty segment is passed by a gap. */
+static void gap_behind_a_set_cut_back(struct world *w)
+{
+    world_start(w);
+    world_topic(w, "t", "");
+    w->lenient = true;
+    memdisk_set_fault(w->disk, (struct memfault){.calls = MEMCALL_BIT(MEMCALL_PWRITEV),
+                                                 .path = "*.idx",
+                                                 .nth = 1,
+                                                 .error = -ENOSPC});
+    world_append(w, "t", 0, 12, 100);
+    memdisk_set_fault(w->disk, (struct memfault){0});
+    w->lenient = false;
+    world_gap(w, "t", 0, 700, 5);
+    append_wait(w, "t", 0, 2, 50);
+}
+
 static void gap_without_room(struct world *w)
 {
     world_start(w);
@@ -436,6 +453,7 @@ const struct scenario scenarios[] = {
     {"journal_given_up", journal_given_up, 0},
     {"gaps_left", gaps_left, 0},
     {"gaps_at_the_beginning", gaps_at_the_beginning, 0},
+    {"gap_behind_a_set_cut_back", gap_behind_a_set_cut_back, 0},
     {"gap_without_room", gap_without_room, 0},
     {"segments_go_while_others_come", segments_go_while_others_come, 0},
     {"idle_partitions_expire", idle_partitions_expire, 0},

@@ -87,7 +87,7 @@ static void live_on(struct point *at, struct world *life, bool power_cut)
     inner.inner = true;
     inner.outer_number = at->x->number - 1;
     inner.number = 0;
-    inner.states = inner.distinct = inner.losses = 0;
+    inner.states = inner.distinct = 0;
     inner.budget = inner.life_budget;
     inner.life_every = 0;
     inner.from = power_cut ? 0 : at->cut.at;
@@ -96,7 +96,7 @@ static void live_on(struct point *at, struct world *life, bool power_cut)
     explore(&inner, life);
     at->x->states += inner.states;
     at->x->distinct += inner.distinct;
-    at->x->losses += inner.losses;
+    at->x->losses = inner.losses;
 }
 
 /* Starts the store again and compares what is there with what was. */
