@@ -177,6 +177,24 @@ case_what_cannot_be_repaired_stays_damage()
     is "$(cat "$MNT/u/0/0-")" one "the other topic is there"
 }
 
+case_the_scrubber_finds_what_was_changed()
+{
+    local small=(--segment-bytes 8192 --set-max-bytes 4096 --message-max-bytes 4000) line
+    printf -v line '%0999d' 0
+    daemon_start "${small[@]}" || return
+    mkdir "$MNT/t"
+    for _ in {1..12}; do
+        publish t "$line" || return
+    done
+    daemon_stop
+    flip "t/0/$SEGMENT.log" 2500
+    daemon_start "${small[@]}" || return
+    becomes "partition t/0: damaged: 1 messages in 1 runs; stop topicfs and see what \`topicfs check\` says" \
+        "the status tells" grep "^partition t/0" "$MNT/.status"
+    like "$(<"$LOG")" "$SEGMENT.log: damaged: 1 messages from 2000 to 3000" "so does the log"
+    like "$(<"$MNT/.metrics")" "topicfs_scrub_damaged_messages_total 1" "and the metrics"
+}
+
 case_foreign_names_are_notes()
 {
     left_cleanly || return

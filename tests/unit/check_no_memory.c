@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/check.h"
 #include "tests/support/store_fixture.h"
 #include "tests/support/suite.h"
 #include "tests/unit/failing_malloc.h"
@@ -279,6 +280,7 @@ static void prepare(void)
     if (f.dir[0])
         fixture_end(&f);
     fixture_real(&f);
+    f.options.scrub_bytes_per_second = 1;
     *promised = '\0';
 }
 
@@ -332,6 +334,63 @@ START_TEST(each_malloc_fails_once)
 }
 END_TEST
 
+static void nothing(void *arg, enum finding kind, const char *text)
+{
+    (void)arg;
+    (void)kind;
+    (void)text;
+}
+
+/* Two topics: of one the index is gone, of the other a message is damaged. */
+static void leave_damaged(void)
+{
+    struct partition *part;
+
+    fixture_real(&f);
+    fixture_open(&f);
+    part = fixture_topic(&f, "t", "");
+    fixture_append(part, "one\ntwo\n");
+    part = fixture_topic(&f, "u", "");
+    fixture_append(part, "three\nfour\n");
+    fixture_close(&f);
+    file_remove(&f, SEG0_IDX);
+    file_flip(&f, "u/0/00000000000000000000.log", 2);
+}
+
+/* Whatever a repair without memory leaves, a start takes, and another repair ends. */
+START_TEST(a_repair_without_memory)
+{
+    struct check_result result;
+    struct err err;
+
+    failed = true;
+    for (uint64_t nth = 1; failed; nth++) {
+        struct check_options o = {.name = "test", .finder = {nothing, NULL}, .boot_id = "boot-1"};
+        int rc;
+
+        leave_damaged();
+        o.io = f.io;
+        failed = false;
+        fail_at = nth;
+        rc = store_check(&o, &result, &err);
+        fail_at = 0;
+        ck_assert(rc < 0 ? failed : result.worst == FOUND_DAMAGE);
+        failed = false;
+        fail_at = nth;
+        rc = store_repair(&o, &result, &err);
+        fail_at = 0;
+        ck_assert(rc == 0 || failed);
+        ck_assert_int_eq(store_repair(&o, &result, &err), 0);
+        ck_assert(result.repaired);
+        ck_assert_int_eq(store_check(&o, &result, &err), 0);
+        ck_assert_int_eq(result.worst, FOUND_NOTE);
+        fixture_open(&f);
+        fixture_expect(&f, fixture_part(&f, "t", 0), "one\ntwo\n");
+        fixture_end(&f);
+    }
+}
+END_TEST
+
 /* A record that there is no memory for: the partition's files are flushed instead. */
 START_TEST(a_flush_without_memory_goes_direct)
 {
@@ -379,9 +438,11 @@ int main(void)
 #ifdef FAILING_MALLOC
     tcase_add_loop_test(tc, each_malloc_fails_once, 0, 3);
     tcase_add_test(tc, a_flush_without_memory_goes_direct);
+    tcase_add_test(tc, a_repair_without_memory);
 #else
     (void)each_malloc_fails_once;
     (void)a_flush_without_memory_goes_direct;
+    (void)a_repair_without_memory;
 #endif
     return suite_run(suite);
 }
