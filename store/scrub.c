@@ -111,7 +111,7 @@ static int open_files(struct scrubber *s)
             return s->fd[i];
         io->ops->read_once(io, s->fd[i]);
     }
-    return 0;
+    return topic_removed(s->topic) ? -ENOENT : 0; /* its name may be another's by now */
 }
 
 /* Where the header does not read back, there are no entries to go by. */
@@ -207,6 +207,8 @@ bool scrub_work(struct scrubber *s)
 
     if (s->store->options.scrub_bytes_per_second == 0)
         return false;
+    if (s->seg && topic_removed(s->topic))
+        let_go(s); /* and of its room on the disk */
     if (!s->seg) {
         if (!find_segment(s)) {
             if (!atomic_load(&s->stop))
