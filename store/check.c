@@ -166,6 +166,19 @@ static int open_and_load(struct check *c, struct fileio *io, struct err *err)
     return rc;
 }
 
+/* What stands in the way of sealed/ is not ours to remove. */
+static void mend_links(struct check *c, struct topic *topic)
+{
+    int rc = sealed_rebuild(topic);
+
+    if (rc == 0)
+        rc = sealed_sync(topic);
+    if (rc == 0)
+        return;
+    check_found(c, FOUND_NO_REPAIR, "%s/sealed: its links cannot be made: %s", topic->name,
+                err_sentence(rc));
+}
+
 static int check_opened(struct check *c, struct err *err)
 {
     int rc;
@@ -178,13 +191,8 @@ static int check_opened(struct check *c, struct err *err)
     rc = atomic_load(&c->store->clean) ? replay_look(c->store, err) : 0;
     if (rc == 0)
         rc = check_names(c, err);
-    for (size_t i = 0; rc == 0 && c->repair && i < c->store->topic_count; i++) {
-        rc = sealed_rebuild(c->store->by_number[i]);
-        if (rc == 0)
-            rc = sealed_sync(c->store->by_number[i]);
-        if (rc < 0)
-            rc = err_set(err, rc, "%s/sealed: %s", c->store->by_number[i]->name, err_sentence(rc));
-    }
+    for (size_t i = 0; rc == 0 && c->repair && i < c->store->topic_count; i++)
+        mend_links(c, c->store->by_number[i]);
     if (rc == 0)
         rc = each_partition(c, measure, err);
     if (rc == 0)

@@ -83,8 +83,7 @@ static const struct {
     [FOUND_DAMAGED_FILE] = {FOUND_DAMAGE, false,
                             "which messages a repair had found damaged is not known: run --repair "
                             "again"},
-    [FOUND_NO_REPAIR] = {FOUND_DAMAGE, false,
-                         "the partition stays read-only: what can be read is read"},
+    [FOUND_NO_REPAIR] = {FOUND_DAMAGE, false, "it stays as it is: what can be read is read"},
 };
 
 enum finding_weight finding_weight(enum finding kind)

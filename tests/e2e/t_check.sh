@@ -172,7 +172,7 @@ case_what_cannot_be_repaired_stays_damage()
     left_cleanly || return
     rm -r "$STORE/t/0"
     check 3 --repair
-    like "$REPORT" "stays read-only" "says so"
+    like "$REPORT" "it stays as it is" "says so"
     daemon_start || return
     is "$(cat "$MNT/u/0/0-")" one "the other topic is there"
 }

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "store/check.h"
 #include "tests/support/store_fixture.h"
@@ -491,6 +493,51 @@ START_TEST(the_first_log_and_its_link_are_missing)
 }
 END_TEST
 
+/* -- symbolic links, which only the real disk has -- */
+
+static void setup_real(void)
+{
+    fixture_real(&f);
+    fixture_open(&f);
+    part = fixture_topic(&f, "t", SMALL_SEGMENTS);
+}
+
+static const char *const linked[] = {SEG0_LOG,    SEG0_IDX,   SEG2_LOG,  SEG2_IDX,    "t/0",
+                                     "t/.config", "t/sealed", ".format", ".journal.0"};
+
+#define LINKED ((int)(sizeof linked / sizeof *linked))
+
+/* What a link leads to is neither read nor written, also by a repair. */
+START_TEST(a_symbolic_link_in_place_of)
+{
+    struct check_options o;
+    struct stat before;
+    struct stat after;
+    char from[600];
+    char to[600];
+    struct err err;
+    int rc;
+
+    leave_sealed();
+    snprintf(from, sizeof from, "%s/%s", f.dir, linked[_i]);
+    snprintf(to, sizeof to, "%s/lost+found", f.dir);
+    ck_assert_int_eq(mkdir(to, 0700), 0);
+    strcat(to, "/elsewhere");
+    ck_assert_int_eq(rename(from, to), 0);
+    ck_assert_int_eq(symlink(to, from), 0);
+    ck_assert_int_eq(stat(to, &before), 0);
+    o = options();
+    rc = store_check(&o, &result, &err);
+    ck_assert_msg(rc < 0 || result.worst == FOUND_DAMAGE || strcmp(linked[_i], "t/sealed") == 0,
+                  "%s: %d\n%s", linked[_i], rc, report);
+    o = options();
+    ck_assert_int_eq(store_repair(&o, &result, &err), rc);
+    ck_assert_int_eq(stat(to, &after), 0);
+    ck_assert(before.st_size == after.st_size && before.st_mtim.tv_sec == after.st_mtim.tv_sec &&
+              before.st_mtim.tv_nsec == after.st_mtim.tv_nsec);
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
     tcase_add_test(tc, a_clean_store);
@@ -524,10 +571,14 @@ int main(void)
 {
     Suite *suite = suite_create("repair");
     TCase *tc = tcase_create("repair");
+    TCase *real = tcase_create("repair_links");
 
     suite_add_tcase(suite, tc);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 30);
     add_tests(tc);
+    suite_add_tcase(suite, real);
+    tcase_add_checked_fixture(real, setup_real, teardown);
+    tcase_add_loop_test(real, a_symbolic_link_in_place_of, 0, LINKED);
     return suite_run(suite);
 }
