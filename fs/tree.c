@@ -119,10 +119,11 @@ static int find_in_topic(struct tree *tree, const char *text, struct node_key *k
 
 static int find_segment(struct partition *part, uint64_t base, bool sealed_only)
 {
-    struct segment_stat st;
-    int rc = partition_segment_next(part, base, &st);
+    uint64_t found;
+    bool sealed;
+    int rc = partition_segment_after(part, base, &found, &sealed);
 
-    if (rc == 0 && (st.base != base || (sealed_only && !st.sealed)))
+    if (rc == 0 && (found != base || (sealed_only && !sealed)))
         rc = -ENOENT;
     return rc;
 }

@@ -95,17 +95,16 @@ static int list_partition(struct listing *l)
     struct node_key key = l->dir->key;
     uint64_t from = l->after < FIRST_COOKIE ? 0 : l->after - FIRST_COOKIE + 1;
     bool more = emit_fixed(l, PUBLISH, "publish", NODE_PUBLISH);
-    struct segment_stat st;
+    bool sealed;
     int rc = 0;
 
     key.kind = NODE_SEGMENT;
-    while (more && (rc = partition_segment_next(l->dir->part, from, &st)) == 0) {
+    while (more && (rc = partition_segment_after(l->dir->part, from, &key.start, &sealed)) == 0) {
         char name[NAME_ROOM];
 
-        name_of_segment(name, st.base);
-        key.start = st.base;
-        more = emit(l, FIRST_COOKIE + st.base, name, &key, S_IFREG);
-        from = st.base + 1;
+        name_of_segment(name, key.start);
+        more = emit(l, FIRST_COOKIE + key.start, name, &key, S_IFREG);
+        from = key.start + 1;
     }
     return rc == -ENOENT ? 0 : rc;
 }
@@ -121,20 +120,19 @@ static int list_sealed(struct listing *l)
     key.kind = NODE_SEALED_SEGMENT;
     for (; more && index < topic_partition_count(key.topic) && index <= UINT16_MAX; index++) {
         struct partition *part = topic_partition(key.topic, (uint32_t)index);
-        struct segment_stat st;
+        bool sealed;
         int rc = 0;
 
         key.partition = (int64_t)index;
-        while (more && (rc = partition_segment_next(part, from, &st)) == 0) {
+        while (more && (rc = partition_segment_after(part, from, &key.start, &sealed)) == 0) {
             char name[NAME_ROOM];
 
-            if (!st.sealed || st.base > SEALED_BASE_MAX)
+            if (!sealed || key.start > SEALED_BASE_MAX)
                 break;
-            name_of_sealed(name, (uint32_t)index, st.base);
-            key.start = st.base;
-            more =
-                emit(l, FIRST_COOKIE + (index << SEALED_BASE_BITS | st.base), name, &key, S_IFREG);
-            from = st.base + 1;
+            name_of_sealed(name, (uint32_t)index, key.start);
+            more = emit(l, FIRST_COOKIE + (index << SEALED_BASE_BITS | key.start), name, &key,
+                        S_IFREG);
+            from = key.start + 1;
         }
         if (rc < 0 && rc != -ENOENT)
             return rc;

@@ -47,7 +47,8 @@ static bool parse_line(const char *line, size_t len, uint64_t field[FIELDS])
     return true;
 }
 
-/* Are the files of the newest segment as the clean stop left them? */
+/* Are the files of the newest segment as the clean stop left them? A .meta that
+ * there was none of is looked for when the partition is first used. */
 static bool sizes_match(struct partition *part, const struct clean_facts *facts)
 {
     struct fileio *io = part->store->io;
@@ -55,16 +56,17 @@ static bool sizes_match(struct partition *part, const struct clean_facts *facts)
     struct fileio_stat st[SUFFIX_COUNT];
     const char *names[SUFFIX_COUNT];
     char dir[STORE_PATH_MAX];
+    int n = facts->bytes[SUFFIX_META] > 0 ? SUFFIX_COUNT : SUFFIX_META;
 
     path_of_partition(dir, part->topic->name, part->index);
-    for (int i = 0; i < SUFFIX_COUNT; i++) {
+    for (int i = 0; i < n; i++) {
         name_of_segment_file(name[i], facts->base, (enum suffix)i);
         names[i] = name[i];
     }
-    if (io->ops->stat_names(io, dir, names, SUFFIX_COUNT, st) < 0)
+    if (io->ops->stat_names(io, dir, names, n, st) < 0)
         return false;
-    for (int i = 0; i < SUFFIX_COUNT; i++)
-        if (st[i].size_bytes != facts->bytes[i] || (st[i].kind == FILEIO_NONE && i != SUFFIX_META))
+    for (int i = 0; i < n; i++)
+        if (st[i].kind != FILEIO_FILE || st[i].size_bytes != facts->bytes[i])
             return false;
     return true;
 }

@@ -19,7 +19,6 @@
 #include "base/diag.h"
 #include "store/inside.h"
 
-#define SYNCFS_AT       32u
 #define CHECKPOINT_STEP 256u /* partitions at once: bounds how long a roll waits */
 
 /* -- making files durable -- */

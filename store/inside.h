@@ -133,6 +133,7 @@ struct store {
     pthread_rwlock_t topics_lock;
     struct topic **by_number; /* ascending */
     size_t topic_count, topic_room;
+    bool loading;           /* by_number is in no order yet */
     struct topic **by_name; /* hash table, a power of two */
     size_t buckets;
 
@@ -166,8 +167,9 @@ struct store {
 struct partition *partition_new(struct topic *topic, uint32_t index);
 void partition_free(struct partition *part);
 /* Makes the partition's directory `dir` ("T/0", or under a temporary name)
- * with an empty first segment; nothing is fsynced. */
-int partition_make_files(struct store *store, const char *dir, struct err *err) MUST_CHECK;
+ * with an empty first segment, all of it fsynced if `sync`. */
+int partition_make_files(struct store *store, const char *dir, bool sync,
+                         struct err *err) MUST_CHECK;
 /* Lists the segments where .clean has saved doing so until now. */
 int partition_load(struct partition *part, struct err *err) MUST_CHECK;
 /* Read-only from now on; says why. code: what to do about it, in .status. Returns
@@ -210,11 +212,16 @@ int topic_config_write(struct topic *topic, const char *dir,
 int topic_load(struct store *store, const char *name, struct err *err) MUST_CHECK;
 void topic_free(struct topic *topic);
 int store_add_topic(struct store *store, struct topic *topic) MUST_CHECK;
+/* Until then topics are added in any order, and not found by number. -EEXIST:
+ * two have one number. */
+int store_end_loading(struct store *store, struct err *err) MUST_CHECK;
 struct topic *store_topic_by_number(struct store *store, uint32_t number); /* borrowed; at start */
 
 /* -- store.c -- */
 /* The first write after a clean stop: .clean goes first. */
 int store_unclean(struct store *store, struct err *err) MUST_CHECK;
+/* From so many partitions on one syncfs costs less than fsyncs of their files. */
+#define SYNCFS_AT 32u
 /* One syncfs (flush_direct.c). On an error, each file is to be asked. */
 int store_sync_everything(struct store *store) MUST_CHECK;
 uint64_t store_random(struct store *store);

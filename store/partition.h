@@ -203,6 +203,10 @@ struct segment_stat {
 int partition_segment_next(struct partition *part, uint64_t from,
                            struct segment_stat *st) MUST_CHECK;
 
+/* Its name alone: opens nothing, and loads nothing where .clean says enough. */
+int partition_segment_after(struct partition *part, uint64_t from, uint64_t *base,
+                            bool *sealed) MUST_CHECK;
+
 /* The segment with that base, held: it stays readable after retention removed
  * it, until segment_release(). -ENOENT. */
 int partition_segment_hold(struct partition *part, uint64_t base, struct segment **seg) MUST_CHECK;

@@ -319,57 +319,113 @@ int partition_messages(struct partition *part, uint64_t offset, uint64_t max_byt
 
 /* -- segments -- */
 
-static int stat_of(struct partition *part, const struct view *v, struct segment_stat *st)
+/* What a listing says of one. */
+struct segment_facts {
+    uint64_t base, end, last_ms;
+    bool sealed;
+};
+
+static void stat_of(struct partition *part, const struct segment_facts *f, struct segment_stat *st)
 {
     struct fileio_stat file;
     char path[STORE_PATH_MAX];
     int rc;
 
-    path_of_segment(path, part->topic->name, part->index, v->seg->base, SUFFIX_LOG);
+    path_of_segment(path, part->topic->name, part->index, f->base, SUFFIX_LOG);
     rc = topic_removed(part->topic) ? -ENOENT /* the name may be another topic's */
                                     : part->store->io->ops->stat(part->store->io, path, &file);
     *st = (struct segment_stat){
-        .base = v->seg->base,
-        .visible_bytes = v->end - v->seg->base,
-        .disk_bytes = rc == 0 ? file.disk_bytes : v->end - v->seg->base,
-        .last_ms = v->last_ms,
-        .sealed = v->sealed,
+        .base = f->base,
+        .visible_bytes = f->end - f->base,
+        .disk_bytes = rc == 0 ? file.disk_bytes : f->end - f->base,
+        .last_ms = f->last_ms,
+        .sealed = f->sealed,
     };
-    return 0;
 }
 
-/* The first segment with base >= from; exact: the one with that base. */
-static int view_from(struct partition *part, uint64_t from, bool exact, struct view *v)
+static struct segment_facts facts_of(const struct view *v)
 {
-    struct mark visible;
+    return (struct segment_facts){v->seg->base, v->end, v->last_ms, v->sealed};
+}
+
+/* The place of the first segment with base >= from; partition.lock is held if
+ * this returned 0. */
+static int place_from(struct partition *part, uint64_t from, size_t *i)
+{
     struct err err;
-    size_t i;
     int rc = topic_removed(part->topic) ? -ENOENT : partition_load(part, &err);
 
     if (rc < 0)
         return rc;
-    view_mark(part, &visible);
     pthread_mutex_lock(&part->lock);
-    i = view_index(part, from);
-    if (part->segments[i]->base < from)
-        i++;
-    if (i == part->segment_count || (exact && part->segments[i]->base != from)) {
-        pthread_mutex_unlock(&part->lock);
-        return -ENOENT;
-    }
-    return view_of(part, i, &visible, v);
+    *i = view_index(part, from);
+    if (part->segments[*i]->base < from)
+        ++*i;
+    if (*i < part->segment_count)
+        return 0;
+    pthread_mutex_unlock(&part->lock);
+    return -ENOENT;
 }
 
 int partition_segment_next(struct partition *part, uint64_t from, struct segment_stat *st)
 {
+    struct segment_facts facts;
+    const struct segment *seg;
+    struct mark visible;
     struct view v;
-    int rc = view_from(part, from, false, &v);
+    size_t i;
+    int rc;
 
+    rc = place_from(part, from, &i);
     if (rc < 0)
         return rc;
-    rc = stat_of(part, &v, st);
-    segment_unuse(v.seg);
-    return rc;
+    view_mark(part, &visible);
+    seg = part->segments[i];
+    if (i + 1 < part->segment_count && seg->facts_known) {
+        facts = (struct segment_facts){seg->base, segment_end(part, i, 0), seg->last_ms, true};
+        pthread_mutex_unlock(&part->lock);
+    } else {
+        rc = view_of(part, i, &visible, &v);
+        if (rc < 0)
+            return rc;
+        facts = facts_of(&v);
+        segment_unuse(v.seg);
+    }
+    stat_of(part, &facts, st);
+    return 0;
+}
+
+/* What .clean says is enough for a partition of one segment. */
+static bool only_one(struct partition *part, uint64_t *base)
+{
+    bool one;
+
+    pthread_mutex_lock(&part->lock);
+    one = part->clean && part->clean->first == part->clean->base;
+    if (one)
+        *base = part->clean->base;
+    pthread_mutex_unlock(&part->lock);
+    return one;
+}
+
+int partition_segment_after(struct partition *part, uint64_t from, uint64_t *base, bool *sealed)
+{
+    uint64_t only;
+    size_t i;
+    int rc;
+
+    if (!topic_removed(part->topic) && only_one(part, &only)) {
+        *base = only;
+        *sealed = false;
+        return only >= from ? 0 : -ENOENT;
+    }
+    rc = place_from(part, from, &i);
+    if (rc < 0)
+        return rc;
+    *base = part->segments[i]->base;
+    *sealed = i + 1 < part->segment_count;
+    pthread_mutex_unlock(&part->lock);
+    return 0;
 }
 
 /* A view of a segment that is held already. */
@@ -392,9 +448,20 @@ static int view_held(struct segment *seg, struct view *v)
 
 int partition_segment_hold(struct partition *part, uint64_t base, struct segment **seg)
 {
+    struct mark visible;
     struct view v;
-    int rc = view_from(part, base, true, &v);
+    size_t i;
+    int rc;
 
+    rc = place_from(part, base, &i);
+    if (rc < 0)
+        return rc;
+    view_mark(part, &visible);
+    if (part->segments[i]->base != base) {
+        pthread_mutex_unlock(&part->lock);
+        return -ENOENT;
+    }
+    rc = view_of(part, i, &visible, &v);
     if (rc == 0)
         *seg = v.seg;
     return rc;
@@ -410,11 +477,14 @@ int segment_get_stat(struct segment *seg, struct segment_stat *st)
     struct view v;
     int rc = view_held(seg, &v);
 
+    struct segment_facts facts;
+
     if (rc < 0)
         return rc;
-    rc = stat_of(seg->part, &v, st);
+    facts = facts_of(&v);
+    stat_of(seg->part, &facts, st);
     segment_unuse(seg);
-    return rc;
+    return 0;
 }
 
 int segment_log_fd(const struct segment *seg)
@@ -435,6 +505,7 @@ int segment_range(struct segment *seg, uint64_t pos, uint64_t max_bytes, struct 
 int partition_stat(struct partition *part, struct partition_stat *st)
 {
     uint64_t missing = 0; /* in gaps */
+    uint64_t number;
     struct mark visible;
     struct err err;
     struct view v;
@@ -461,11 +532,17 @@ int partition_stat(struct partition *part, struct partition_stat *st)
     if (st->sealed_end > st->visible_end)
         st->sealed_end = st->visible_end;
     st->last_ms = visible.time_ms;
-    rc = view_of(part, 0, &visible, &v);
-    if (rc < 0)
-        return st->failed ? 0 : rc; /* how many messages a broken one has, nobody knows */
-    if (visible.number > v.seg->base_number + missing)
-        st->messages = visible.number - v.seg->base_number - missing;
-    segment_unuse(v.seg);
+    number = part->segments[0]->base_number;
+    if (part->segments[0]->number_known) {
+        pthread_mutex_unlock(&part->lock);
+    } else {
+        rc = view_of(part, 0, &visible, &v);
+        if (rc < 0)
+            return st->failed ? 0 : rc; /* how many messages a broken one has, nobody knows */
+        number = v.seg->base_number;
+        segment_unuse(v.seg);
+    }
+    if (visible.number > number + missing)
+        st->messages = visible.number - number - missing;
     return 0;
 }

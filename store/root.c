@@ -406,8 +406,11 @@ static int load_name(void *arg, const char *name, enum fileio_kind kind)
 int root_load_topics(struct store *store, struct err *err)
 {
     struct loading l = {store, err};
+    int rc;
 
-    return store->io->ops->list(store->io, "", load_name, &l);
+    store->loading = true; /* they come in no order */
+    rc = store->io->ops->list(store->io, "", load_name, &l);
+    return rc < 0 ? rc : store_end_loading(store, err);
 }
 
 /* -- .reserve -- */

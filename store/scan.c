@@ -532,6 +532,7 @@ static int adopt_one(struct partition *part, const struct found_segment *s, bool
         return -ENOMEM;
     seg->sealed = !newest;
     seg->base_number = s->number;
+    seg->number_known = s->header_valid;
     for (int i = seg->sealed ? 0 : SUFFIX_COUNT; i < SUFFIX_KNOWN; i++)
         seg->file_bytes += s->bytes[i]; /* those that grow are counted when it is sealed */
     rc = partition_add_segment(part, seg);

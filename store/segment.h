@@ -41,7 +41,8 @@ struct segment {
     size_t map_bytes;
     struct segment *idle_next, *idle_prev;
 
-    uint64_t base_number; /* known from the beginning */
+    uint64_t base_number; /* where number_known, from the beginning */
+    bool number_known;
     /* Set when the files are first opened, constant after. */
     uint64_t base_time_ms;
     bool gap_before; /* its header's flag */

@@ -102,7 +102,7 @@ int store_add_topic(struct store *store, struct topic *topic)
     pthread_rwlock_wrlock(&store->topics_lock);
     rc = tables_room(store);
     if (rc == 0) {
-        at = place_of(store, topic->number);
+        at = store->loading ? store->topic_count : place_of(store, topic->number);
         memmove(store->by_number + at + 1, store->by_number + at,
                 (store->topic_count - at) * sizeof(struct topic *));
         store->by_number[at] = topic;
@@ -113,6 +113,32 @@ int store_add_topic(struct store *store, struct topic *topic)
     }
     pthread_rwlock_unlock(&store->topics_lock);
     return rc;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const struct topic *x = *(struct topic *const *)a;
+    const struct topic *y = *(struct topic *const *)b;
+
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+int store_end_loading(struct store *store, struct err *err)
+{
+    store->loading = false;
+    if (store->topic_count > 0)
+        qsort(store->by_number, store->topic_count, sizeof(struct topic *), by_number);
+    for (size_t i = 1; i < store->topic_count; i++) {
+        const struct topic *a = store->by_number[i - 1];
+        const struct topic *b = store->by_number[i];
+
+        if (a->number == b->number) /* which is the right one, nobody knows */
+            return err_set(err, -EEXIST,
+                           "%s/.config: its number %" PRIu32 " is another topic's, %s: a copy made "
+                           "by hand? Move it out of the store",
+                           b->name, b->number, a->name);
+    }
+    return 0;
 }
 
 void store_drop_topic(struct store *store, struct topic *topic)

@@ -72,11 +72,6 @@ static int add_loaded(struct store *store, const char *name, const char *id, con
                        "%s/.config: its number %s was never given in this store: a copy from "
                        "another? Move it out of the store",
                        name, number);
-    if (store_topic_by_number(store, (uint32_t)n)) /* which is the right one, nobody knows */
-        return err_set(err, -EEXIST,
-                       "%s/.config: its number %s is another topic's: a copy made by hand? Move "
-                       "it out of the store",
-                       name, number);
     topic = topic_new(store, name, (uint32_t)n, id, conf);
     rc = topic ? topic_add_partitions(topic, (uint32_t)conf->partitions, false) : -ENOMEM;
     if (rc == 0)
@@ -164,32 +159,61 @@ static bool is_new(const struct topic *topic, uint32_t index)
     return true;
 }
 
+static void path_of_new(char out[STORE_PATH_MAX], const struct topic *topic, uint32_t index)
+{
+    snprintf(out, STORE_PATH_MAX, "%s/.new.%" PRIu32, topic->name, index);
+}
+
+/* Partitions [have, count) under temporary names. */
+static int make_new(struct topic *topic, uint32_t have, uint32_t count, bool sync, struct err *err)
+{
+    char path[STORE_PATH_MAX];
+    int rc = 0;
+
+    for (uint32_t i = have; rc == 0 && i < count; i++) {
+        path_of_new(path, topic, i);
+        rc = store_remove_tree(topic->store, path);
+        if (rc < 0)
+            return err_set(err, rc, "%s: %s", path, err_sentence(rc));
+        rc = partition_make_files(topic->store, path, sync, err);
+    }
+    return rc;
+}
+
+static int name_new(struct topic *topic, uint32_t index, struct err *err)
+{
+    struct fileio *io = topic->store->io;
+    char from[STORE_PATH_MAX];
+    char to[STORE_PATH_MAX];
+    int rc;
+
+    path_of_new(from, topic, index);
+    path_of_partition(to, topic->name, index);
+    rc = io->ops->rename(io, from, to);
+    if (rc != -ENOTEMPTY && rc != -EEXIST)
+        return rc < 0 ? err_set(err, rc, "%s: %s", to, err_sentence(rc)) : 0;
+    (void)!store_remove_tree(topic->store, from);
+    if (is_new(topic, index))
+        return 0; /* made by an attempt that failed after this step */
+    return err_set(err, -EEXIST, "%s: there is something in it already", to);
+}
+
 /* More partitions, each made under a temporary name and renamed. */
 static int grow(struct topic *topic, uint32_t count, struct err *err)
 {
     struct fileio *io = topic->store->io;
     uint32_t have = topic_partition_count(topic);
-    char from[STORE_PATH_MAX];
-    char to[STORE_PATH_MAX];
-    int rc = 0;
+    bool together = count - have >= SYNCFS_AT;
+    int rc = make_new(topic, have, count, !together, err);
 
-    for (uint32_t i = have; rc == 0 && i < count; i++) {
-        snprintf(from, sizeof from, "%s/.new.%" PRIu32, topic->name, i);
-        path_of_partition(to, topic->name, i);
-        rc = store_remove_tree(topic->store, from);
-        if (rc == 0)
-            rc = partition_make_files(topic->store, from, err);
-        if (rc == 0)
-            rc = io->ops->rename(io, from, to);
-        if ((rc == -ENOTEMPTY || rc == -EEXIST) && is_new(topic, i)) {
-            rc = 0; /* made by an attempt that failed after this step */
-        } else if (rc == -ENOTEMPTY || rc == -EEXIST) {
-            (void)!store_remove_tree(topic->store, from);
-            return err_set(err, -EEXIST, "%s: there is something in it already", to);
-        }
-    }
-    if (rc == 0)
-        rc = io->ops->sync_dir(io, topic->name);
+    /* If that fails, which file is not on disk nobody knows: each by itself. */
+    if (rc == 0 && together && store_sync_everything(topic->store) < 0)
+        rc = make_new(topic, have, count, true, err);
+    for (uint32_t i = have; rc == 0 && i < count; i++)
+        rc = name_new(topic, i, err);
+    if (rc < 0)
+        return rc;
+    rc = io->ops->sync_dir(io, topic->name);
     return rc < 0 ? err_set(err, rc, "%s: %s", topic->name, err_sentence(rc)) : 0;
 }
 

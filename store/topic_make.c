@@ -17,7 +17,7 @@
 /* -- making -- */
 
 static int make_files(struct topic *topic, const char *dir, const struct topic_config *conf,
-                      struct err *err)
+                      bool sync, struct err *err)
 {
     struct store *store = topic->store;
     char path[STORE_PATH_MAX];
@@ -28,7 +28,7 @@ static int make_files(struct topic *topic, const char *dir, const struct topic_c
         rc = store->io->ops->mkdir(store->io, path);
     for (uint32_t i = 0; rc == 0 && i < conf->partitions; i++) {
         snprintf(path, sizeof path, "%s/%" PRIu32, dir, i);
-        rc = partition_make_files(store, path, err);
+        rc = partition_make_files(store, path, sync, err);
         if (rc < 0)
             return rc;
     }
@@ -72,6 +72,23 @@ static int discard(struct store *store, const char *dir)
     return rc == 0 ? store_remove_tree(store, dir) : rc;
 }
 
+/* All files of a topic under a temporary name, durably. */
+static int make_durably(struct topic *topic, const char *dir, const struct topic_config *conf,
+                        struct err *err)
+{
+    struct store *store = topic->store;
+    bool together = conf->partitions >= SYNCFS_AT;
+    int rc = make_files(topic, dir, conf, !together, err);
+
+    if (rc < 0 || !together || store_sync_everything(store) == 0)
+        return rc;
+    /* Which file is not on disk, nobody knows: once more, each by itself. */
+    rc = discard(store, dir);
+    if (rc < 0)
+        return err_set(err, rc, "%s: %s", dir, err_sentence(rc));
+    return make_files(topic, dir, conf, true, err);
+}
+
 static int make_topic(struct store *store, const char *name, const struct topic_config *conf,
                       struct topic **out, struct err *err)
 {
@@ -97,7 +114,7 @@ static int make_topic(struct store *store, const char *name, const struct topic_
             err_set(err, rc, "%s: %s", dir, err_sentence(rc));
     }
     if (rc == 0)
-        rc = make_files(topic, dir, conf, err);
+        rc = make_durably(topic, dir, conf, err);
     if (rc == 0) {
         rc = store->io->ops->rename(store->io, dir, name);
         renamed = rc == 0;
