@@ -116,6 +116,78 @@ START_TEST(segments_that_are_not_to_go_are_not_opened)
 }
 END_TEST
 
+START_TEST(after_a_clean_stop_what_cannot_go_is_not_opened)
+{
+    uint64_t before;
+
+    fixture_topic(&f, "empty", "retention.ms=1\nretention.bytes=1\n");
+    fixture_append(fixture_topic(&f, "single", "retention.ms=off\nretention.bytes=1\n"), "x\n");
+    fixture_append(fixture_topic(&f, "off", "retention.ms=off\n"), "x\n");
+    fixture_configure(&f, "t", "retention.ms=off\n");
+    fixture_reopen(&f);
+    before = opens();
+    check_at(86400000);
+    ck_assert_uint_eq(opens(), before);
+    ck_assert(file_exists(&f, ".clean"));
+}
+END_TEST
+
+/* Somebody wrote to it after the clean stop: it is left alone, others go on. */
+START_TEST(a_partition_that_is_not_as_the_clean_stop_left_it)
+{
+    struct partition *u = fixture_topic(&f, "u", TEN_SECONDS);
+
+    fixture_append(u, "x\n");
+    fixture_configure(&f, "t", TEN_SECONDS);
+    fixture_reopen(&f);
+    part = fixture_part(&f, "t", 0);
+    u = fixture_part(&f, "u", 0);
+    file_append(&f, "t/0/00000000000000024000.log", "y", 1);
+    check_at(60000);
+    ck_assert(part->retention.said);
+    ck_assert_uint_eq(first(), 0);
+    ck_assert(file_exists(&f, SEG0_LOG));
+    ck_assert_uint_eq(partition_first(u), 2);
+}
+END_TEST
+
+/* No sealed segment says how old it is: nothing goes for its age. */
+START_TEST(no_index_says_how_old_anything_is)
+{
+    fixture_kill(&f);
+    for (uint64_t base = 0; base < 24000; base += 8000) {
+        char path[64];
+
+        snprintf(path, sizeof path, "t/0/%020d.idx", (int)base);
+        file_cut(&f, path, ENTRY_AT(1));
+    }
+    fixture_open(&f);
+    part = fixture_part(&f, "t", 0);
+    ck_assert(!partition_failed(part));
+    fixture_configure(&f, "t", TEN_SECONDS);
+    check_at(86400000);
+    ck_assert_uint_eq(first(), 0);
+    fixture_configure(&f, "t", "retention.bytes=1\n");
+    check_at(86500000);
+    ck_assert_uint_eq(first(), 30000); /* for their bytes; then the newest for its age */
+}
+END_TEST
+
+START_TEST(a_log_that_somebody_unlinked_goes_with_the_next)
+{
+    fixture_kill_reopen(&f); /* how old the oldest is has to be learned */
+    part = fixture_part(&f, "t", 0);
+    fixture_configure(&f, "t", TEN_SECONDS);
+    segments_close_idle(f.store, 0);
+    file_remove(&f, SEG0_LOG);
+    check_at(25000);
+    ck_assert_uint_eq(first(), 0);
+    check_at(25001);
+    ck_assert_uint_eq(first(), 16000);
+    ck_assert(!file_exists(&f, SEG0_IDX));
+}
+END_TEST
+
 /* Records of the journal that speak of a removed segment mean nothing. */
 START_TEST(the_journal_speaks_of_a_removed_segment)
 {
@@ -201,6 +273,10 @@ int main(void)
     tcase_add_test(tc, after_a_clean_stop_only_what_goes_is_opened);
     tcase_add_test(tc, after_a_kill_each_partition_is_opened_once);
     tcase_add_test(tc, segments_that_are_not_to_go_are_not_opened);
+    tcase_add_test(tc, after_a_clean_stop_what_cannot_go_is_not_opened);
+    tcase_add_test(tc, a_partition_that_is_not_as_the_clean_stop_left_it);
+    tcase_add_test(tc, no_index_says_how_old_anything_is);
+    tcase_add_test(tc, a_log_that_somebody_unlinked_goes_with_the_next);
     tcase_add_test(tc, the_journal_speaks_of_a_removed_segment);
     tcase_add_test(tc, retention_beside_appends_and_reads);
     return suite_run(suite);
