@@ -16,6 +16,8 @@ KINDS=${1:-ext4 xfs kill}
 SEED=${2:-0}
 CYCLES=${3:-$((500 * ${TOPICFS_SCALE:-1}))}
 RESULT=$(mktemp "${TMPDIR:-/tmp}/topicfs-cuts.XXXXXX") || exit 1
+trap 'rm -f "$RESULT"' EXIT
+trap 'exit 143' TERM INT HUP
 
 # counted COMMAND...: adds up its last line, `cuts: N cycles, L lost`.
 counted()
@@ -44,24 +46,24 @@ model()
     like "$(tail -n 1 said)" "^cuts: [1-9][0-9]* cycles, 0 lost$" "$1: and the store holds on it"
 }
 
-case_ext4_power()
+case_ext4_cycles()
 {
     power ext4
 }
 
-case_xfs_power()
+case_xfs_cycles()
 {
     power xfs
 }
 
 case_ext4_model()
 {
-    model ext4 $((8 * ${TOPICFS_SCALE:-1}))
+    model ext4 $((4 * ${TOPICFS_SCALE:-1}))
 }
 
 case_xfs_model()
 {
-    model xfs $((8 * ${TOPICFS_SCALE:-1}))
+    model xfs $((4 * ${TOPICFS_SCALE:-1}))
 }
 
 # With the loss of the unlink of .clean, which is what makes a clean stop dangerous.
@@ -130,5 +132,4 @@ done
 (run_cases "${cases[@]}")
 failed=$?
 awk '{ cycles += $2; lost += $4 } END { printf "cuts: %d cycles, %d lost\n", cycles, lost }' "$RESULT"
-rm -f "$RESULT"
 exit "$failed"

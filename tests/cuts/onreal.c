@@ -165,7 +165,38 @@ static void load_file(struct memtree *t, uint32_t ino, int fd)
     memtree_set_size(t, ino, pos);
 }
 
-static void load_dir(struct memtree *t, uint32_t ino, int fd)
+/* Files of several names, by the real inode number. */
+struct linked {
+    uint64_t real;
+    uint32_t ino;
+};
+
+struct links {
+    struct linked *one;
+    size_t count, room;
+};
+
+/* The node of a file that has been seen under another name; MEM_NONE: none has. */
+static uint32_t seen_before(const struct links *links, uint64_t real)
+{
+    for (size_t i = 0; i < links->count; i++)
+        if (links->one[i].real == real)
+            return links->one[i].ino;
+    return MEM_NONE;
+}
+
+static uint32_t new_node(struct memtree *t, const struct stat *st, struct links *links)
+{
+    uint32_t ino = memtree_add(t, S_ISDIR(st->st_mode));
+
+    if (!S_ISDIR(st->st_mode) && st->st_nlink > 1) {
+        links->one = mem_grow(links->one, links->count + 1, &links->room, sizeof *links->one);
+        links->one[links->count++] = (struct linked){st->st_ino, ino};
+    }
+    return ino;
+}
+
+static void load_dir(struct memtree *t, uint32_t ino, int fd, struct links *links)
 {
     DIR *dir = fdopendir(fd);
     struct dirent *d;
@@ -175,6 +206,7 @@ static void load_dir(struct memtree *t, uint32_t ino, int fd)
     while ((errno = 0, d = readdir(dir))) {
         struct stat st;
         uint32_t child;
+        bool again;
         int at;
 
         if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
@@ -182,12 +214,16 @@ static void load_dir(struct memtree *t, uint32_t ino, int fd)
         at = openat(fd, d->d_name, O_RDONLY | O_CLOEXEC);
         if (at < 0 || fstat(at, &st) < 0)
             give_up(d->d_name);
-        child = memtree_add(t, S_ISDIR(st.st_mode));
+        child = seen_before(links, st.st_ino);
+        again = child != MEM_NONE;
+        if (!again)
+            child = new_node(t, &st, links);
         memtree_set(t, ino, memtree_intern(d->d_name, strlen(d->d_name)), child);
         if (S_ISDIR(st.st_mode)) {
-            load_dir(t, child, at);
+            load_dir(t, child, at, links);
         } else {
-            load_file(t, child, at);
+            if (!again)
+                load_file(t, child, at);
             close(at);
         }
     }
@@ -199,9 +235,11 @@ static void load_dir(struct memtree *t, uint32_t ino, int fd)
 void onreal_load(struct memtree *t, const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct links links = {0};
 
     if (fd < 0)
         give_up(dir);
     memtree_init(t);
-    load_dir(t, MEM_ROOT, fd);
+    load_dir(t, MEM_ROOT, fd, &links);
+    free(links.one);
 }

@@ -10,12 +10,13 @@
 #define SMALL "segment.bytes=98304\nset.max.bytes=49152\nmessage.max.bytes=16384\nflush.ms=5\n"
 
 const struct record_where record_where[RECORD_PARTS] = {
-    {"disk", SMALL "partitions=3", 0, false, false},
-    {"disk", NULL, 1, false, false},
-    {"disk", NULL, 2, false, false},
-    {"keyed", SMALL, 0, true, false},
-    {"aged", "segment.ms=1000\nflush.ms=20", 0, false, false},
-    {"os", SMALL "flush.sync=os", 0, false, true},
+    {"disk", SMALL "partitions=3", 0, false, false, false},
+    {"disk", NULL, 1, false, false, false},
+    {"disk", NULL, 2, false, false, false},
+    {"keyed", SMALL, 0, true, false, false},
+    {"aged", "segment.ms=1000\nflush.ms=20", 0, false, false, false},
+    {"os", SMALL "flush.sync=os", 0, false, true, false},
+    {"goes", SMALL "retention.bytes=150000", 0, false, false, true},
 };
 
 struct record *record_new(void)

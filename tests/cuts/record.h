@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define RECORD_SETS  (1u << 16)
-#define RECORD_PARTS 6u
+#define RECORD_PARTS 7u
 #define RECORD_MADE  1024u
 
 /* A set whose flush was waited for. */
@@ -70,6 +70,7 @@ struct record_where {
     uint32_t partition;
     bool keyed; /* messages with keys and headers */
     bool os;    /* flush.sync=os: readers see what a power cut may take */
+    bool goes;  /* retention removes what is old */
 };
 extern const struct record_where record_where[RECORD_PARTS];
 
