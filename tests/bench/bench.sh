@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The table of `make bench`: what topicfs does beside what the machine does without it.
 #
-#     bench.sh [PART...]     library acks append read latency start scale recover; all, if not said
+#     bench.sh [PART...]     library acks append read latency start scale recover partitions; all,
+#                            if not said, but partitions: that takes some minutes and 3 GB
 #
 # Each row is measured by one of the programs beside this file: medians of ROUNDS rounds, the two
 # sides in turn, with the least and the greatest. docs/performance.md says what the rows mean. The
@@ -201,6 +202,19 @@ part_scale()
     done
     row "2 MB stored before" /s - library "$DIR/work" "$ROUNDS" 50 os 1 2
     row "200 MB stored before" /s - library "$DIR/work" "$ROUNDS" 50 os 1 200
+}
+
+# Every step once: each needs the one before.
+part_partitions()
+{
+    local figure unit name what
+    for what in "100000 1" "20 5000"; do
+        section "100,000 partitions: ${what% *} topics of ${what#* }"
+        rm -rf "$DIR/work" && mkdir "$DIR/work"
+        while IFS=$'\t' read -r figure unit name; do
+            value "$name" "$unit" - "$figure"
+        done < <("$TESTS/partitions" "$DIR/work" "${what% *}" "${what#* }" disk)
+    done
 }
 
 part_recover()

@@ -182,7 +182,7 @@ static void publish(struct work *w, const char *label)
         while (sem_wait(&done) < 0)
             ;
     printf("%.0f\t/s\t%s\n", n / ms_since(begin) * 1e3, label);
-    printf("%u\t\tmost descriptors seen\n", most);
+    printf("%u\topen\tdescriptors at most\n", most);
     set_release(&set);
     free(line);
     free(waits);

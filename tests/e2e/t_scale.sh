@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Many topics, and a poller of names that are not listed. TOPICFS_SCALE makes it larger. What takes
+# how long is measured by tests/bench; here it is counted what is listed, open and kept.
+# shellcheck disable=SC2012 # ls is what is tested
+. "$(dirname "$0")/lib.sh"
+
+SCALE=${TOPICFS_SCALE:-1}
+TOPICS=$((1000 * SCALE))
+NAMES=$((100000 * SCALE))
+
+descriptors()
+{
+    ls "/proc/$DAEMON_PID/fd" | wc -l
+}
+
+# A line to every tenth topic, all on disk when this returns.
+publish_to_a_tenth()
+{
+    local i
+    for ((i = 0; i < TOPICS; i += 10)); do
+        printf 'line %d\n' "$i" >>"$MNT/t$i/publish" || return
+    done
+    sync "$MNT/t0/publish"
+}
+
+expect_a_tenth()
+{
+    is "$(cat "$MNT"/t*0/0/0- | wc -l)" $((TOPICS * $1 / 10)) "every tenth topic has $1 lines"
+}
+
+case_topics()
+{
+    ulimit -n 1024
+    daemon_start || return
+    seq 0 $((TOPICS - 1)) | sed "s,^,$MNT/t," | xargs mkdir || return
+    is "$(ls "$MNT" | wc -l)" "$TOPICS" "ls lists all topics"
+    is "$(compgen -f "$MNT/t1" | wc -l)" "$(seq 0 $((TOPICS - 1)) | grep -c ^1)" "completion of a name"
+    is "$(find "$MNT" -mindepth 1 -maxdepth 1 -type d | wc -l)" "$TOPICS" "find finds all topics"
+    publish_to_a_tenth || fail "publishing to a tenth of them"
+    expect_a_tenth 1
+    ok "descriptors are bounded" test "$(descriptors)" -lt 1024
+    daemon_stop || fail "a clean stop"
+    daemon_start || return
+    is "$(ls "$MNT" | wc -l)" "$TOPICS" "all are there after a clean stop"
+    publish_to_a_tenth || fail "publishing after it"
+    daemon_kill && detach
+    daemon_start || return
+    is "$(ls "$MNT" | wc -l)" "$TOPICS" "all are there after a kill"
+    expect_a_tenth 2
+}
+
+# Anonymous memory of the daemon, in KiB.
+anonymous_kib()
+{
+    awk '$1 == "Anonymous:" { print $2 }' "/proc/$DAEMON_PID/smaps_rollup"
+}
+
+inodes_below()
+{
+    local inodes _
+    read -r inodes _ </proc/sys/fs/inode-nr
+    ((inodes < $1))
+}
+
+anonymous_below()
+{
+    (($(anonymous_kib) < $1))
+}
+
+# The kernel keeps what it looked up until it is told that nobody uses it.
+case_a_poller_leaves_no_memory_behind()
+{
+    local before inodes _ last=$((20 * NAMES - 20))
+    daemon_start || return
+    mkdir "$MNT/t" && seq -f '%019.0f' 1 "$NAMES" >"$MNT/t/publish" || return
+    sync "$MNT/t/publish"
+    "$TOPICFS_TOOLS/lookups" "$MNT/t/0" "$last" 20 1000 || return
+    before=$(anonymous_kib)
+    read -r inodes _ </proc/sys/fs/inode-nr
+    ok "$NAMES names are looked up" "$TOPICFS_TOOLS/lookups" "$MNT/t/0" "$last" 20 "$NAMES"
+    # Other programs make inodes too: half of the poller's is far from all of them.
+    ok "the kernel keeps no inodes of them" wait_until 30 inodes_below $((inodes + NAMES / 2))
+    ok "the daemon keeps no memory of them" wait_until 30 anonymous_below $((before + NAMES / 20))
+}
+
+run_cases "$@"
