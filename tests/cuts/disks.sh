@@ -25,9 +25,21 @@ make_disk()
     STORE=$DIR/disk/store
 }
 
+# unmount DIR IMAGE: until nothing lives on the image. (Who makes a mount namespace has a copy of each
+# mount in it; other tests do.)
+unmount()
+{
+    umount "$1" && wait_until 10 detached "$2"
+}
+
+detached()
+{
+    [[ -z $(losetup -j "$1") ]]
+}
+
 mount_again()
 {
-    umount disk && mount -o "$OPTIONS" "$IMAGE" disk
+    unmount disk "$IMAGE" && mount -o "$OPTIONS" "$IMAGE" disk
 }
 
 # Two topics: sets of all sizes, in turn over partitions and in one.
@@ -129,7 +141,7 @@ case_ext4_goes_read_only()
     like "$(<"$MNT/.status")" "[1-9]" "the daemon answers"
     daemon_kill
     detach
-    umount disk && e2fsck -fp "$IMAGE" >said 2>&1
+    unmount disk "$IMAGE" && e2fsck -fp "$IMAGE" >said 2>&1
     ok "e2fsck has nothing to lose" test $? -le 1
     mount -o "$OPTIONS" "$IMAGE" disk && daemon_start "${SETTINGS[@]}" || return
     ok "what was acknowledged is there" all_there
@@ -184,7 +196,7 @@ broken()
     like "$(<"$LOG")" "Input/output error|Read-only file system" "$1: the log says what failed"
     daemon_kill
     detach
-    umount disk && umount outer && mount -o loop outer.img outer || return
+    unmount disk "$IMAGE" && unmount outer outer.img && mount -o loop outer.img outer || return
     mount -o "$OPTIONS" "$IMAGE" disk && daemon_start "${SETTINGS[@]}" || return
     ok "$1: what was acknowledged is there" all_there
     ok "$1: and it goes on" goes_on e

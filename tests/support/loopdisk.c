@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* <linux/fs.h> has it only since 6.x, and can not be had beside <sys/mount.h>. */
@@ -17,6 +18,7 @@
 #define GOING_FLUSH_LOG  1u
 #define GOING_NO_FLUSH   2u
 #define EXT4_IMAGE_BYTES (128 << 20)
+#define DETACH_MS        60000
 #define XFS_IMAGE_BYTES  (320 << 20) /* mkfs.xfs wants 300 MiB */
 
 static _Noreturn void give_up(const char *what, const char *which)
@@ -138,6 +140,47 @@ void loopdisk_cut(const struct loopdisk *d, bool flush_log)
         give_up("shut down", d->at);
 }
 
+/* Has the device still this image? */
+static bool is_attached(const struct loopdisk *d)
+{
+    char path[80];
+    char image[LOOPDISK_PATH_MAX + 1] = "";
+    FILE *f;
+
+    snprintf(path, sizeof path, "/sys/block/%s/loop/backing_file", d->device + strlen("/dev/"));
+    f = fopen(path, "re");
+    if (!f)
+        return false;
+    if (!fgets(image, sizeof image, f))
+        image[0] = '\0';
+    fclose(f);
+    image[strcspn(image, "\n")] = '\0';
+    return strcmp(image, d->image) == 0;
+}
+
+/* Who makes a mount namespace has a copy of every mount, this one too, and the file system lives
+ * in it until that namespace ends. Other tests do so. */
+static void wait_until_detached(const struct loopdisk *d)
+{
+    for (int i = 0; i < DETACH_MS; i++) {
+        if (!is_attached(d))
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    errno = EBUSY;
+    give_up("detach", d->device);
+}
+
+void loopdisk_release(struct loopdisk *d)
+{
+    unmount_it(d);
+    if (d->device_fd < 0)
+        return;
+    close(d->device_fd);
+    d->device_fd = -1;
+    wait_until_detached(d);
+}
+
 /* The device is attached anew: in the old one's page cache stands what the file
  * system had in mind to write, and after the next mount it would read that. */
 void loopdisk_remount(struct loopdisk *d)
@@ -145,12 +188,4 @@ void loopdisk_remount(struct loopdisk *d)
     loopdisk_release(d);
     attach(d);
     mount_it(d);
-}
-
-void loopdisk_release(struct loopdisk *d)
-{
-    unmount_it(d);
-    if (d->device_fd >= 0)
-        close(d->device_fd);
-    d->device_fd = -1;
 }
