@@ -236,9 +236,13 @@ int recover_store(struct store *store, struct err *err)
 static bool sizes_match(const struct clean_facts *facts, const struct found *found)
 {
     const struct found_segment *last = found->count > 0 ? &found->seg[found->count - 1] : NULL;
+    const struct found_segment *first = found->seg;
 
-    if (!last || last->base != facts->base || last->left_over || found->seg[0].left_over ||
-        found->seg[0].base != facts->first)
+    if (!last || last->base != facts->base || last->left_over)
+        return false;
+    while (first->left_over) /* of what a gap has replaced; the last is none */
+        first++;
+    if (first->base != facts->first)
         return false;
     for (int i = 0; i < SUFFIX_COUNT; i++)
         if (last->bytes[i] != facts->bytes[i])
