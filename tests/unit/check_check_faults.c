@@ -41,7 +41,7 @@ static void leave_newest_lost(void)
 {
     fixture_close_unclean(&f);
     file_remove(&f, "t/0/00000000000000024000.log");
-    file_write(&f, "t/0/00000000000000008000.damaged", "8 8000 1000 1\ncrc32c 00000000\n", 32);
+    file_write(&f, "t/0/00000000000000008000.damaged", "8 8000 1000 1\ncrc32c 00000000\n", 30);
 }
 
 static void leave_header_lost(void)
