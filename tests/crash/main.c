@@ -27,7 +27,7 @@
 #include "tests/crash/scenarios.h"
 
 #define WORKERS_MAX   16u
-#define RANDOM_SEEDS  32u
+#define RANDOM_SEEDS  40u
 #define RANDOM_GROUPS 10u
 #define USUAL_BUDGET  600u
 #define FAULT_LOSSES  3u

@@ -386,6 +386,16 @@ static void gaps_at_the_beginning(struct world *w)
     append_wait(w, "t", 1, 2, 50);
 }
 
+static void gap_before_a_clean_stop(struct world *w)
+{
+    world_start(w);
+    world_topic(w, "t", "");
+    world_gap(w, "t", 0, 700, 5);
+    world_stop(w);
+    world_start(w);
+    append_wait(w, "t", 0, 2, 50);
+}
+
 /* A set is refused half-way and cut; the empty segment is passed by a gap. */
 static void gap_behind_a_set_cut_back(struct world *w)
 {
@@ -453,6 +463,7 @@ const struct scenario scenarios[] = {
     {"journal_given_up", journal_given_up, 0},
     {"gaps_left", gaps_left, 0},
     {"gaps_at_the_beginning", gaps_at_the_beginning, 0},
+    {"gap_before_a_clean_stop", gap_before_a_clean_stop, 0},
     {"gap_behind_a_set_cut_back", gap_behind_a_set_cut_back, 0},
     {"gap_without_room", gap_without_room, 0},
     {"segments_go_while_others_come", segments_go_while_others_come, 0},

@@ -83,6 +83,14 @@ static void run_starts(struct world *w)
 /* Gaps behind messages, in the place of an empty segment, and a start after one. */
 static void run_gaps(struct world *w)
 {
+    world_topic(w, "u", "");
+    if (!world_has(w, "u"))
+        return;
+    world_gap(w, "u", 0, 100, 1);
+    world_stop(w);
+    if (!world_start(w))
+        return;
+    world_settle(w);
     world_topic(w, "t", "partitions=2");
     if (!world_has(w, "t"))
         return;
