@@ -53,21 +53,19 @@ CRASH_OBJS := $(patsubst %.c,$(O)/%.o,$(wildcard tests/crash/*.c))
 CUTS_OBJS := $(patsubst %.c,$(O)/%.o,$(wildcard tests/cuts/*.c))
 programs_of = $(patsubst %.c,$(B)/%,$(wildcard $(1)))
 
-PROGRAM := $(if $(wildcard daemon/main.c),$(B)/topicfs)
+PROGRAM := $(B)/topicfs
 # Fuzz targets run over their corpora as unit tests do; with libFuzzer where VARIANT=fuzz.
 FUZZ := $(call programs_of,tests/fuzz/fuzz_*.c)
 FUZZ_ALONE := tests/fuzz/fuzz_%.c tests/fuzz/seeds.c $(if $(filter fuzz,$(VARIANT)),%/replay.c)
 FUZZ_OBJS := $(patsubst %.c,$(O)/%.o,$(filter-out $(FUZZ_ALONE),$(wildcard tests/fuzz/*.c)))
 SEEDS := $(B)/tests/fuzz/seeds
 UNIT := $(call programs_of,tests/unit/check_*.c) $(FUZZ)
-CRASH := $(if $(CRASH_OBJS),$(B)/tests/crash)
+CRASH := $(B)/tests/crash
 CUTS := $(B)/tests/cuts
 KILL_PROGRAMS := $(call programs_of,tests/kill/*.c)
 BENCH_PROGRAMS := $(call programs_of,tests/bench/*.c)
 TOOLS := $(patsubst tests/tools/%.c,$(B)/tools/%,$(wildcard tests/tools/*.c))
 E2E := $(wildcard tests/e2e/t_*.sh)
-KILL := $(wildcard tests/kill/kill.sh)
-BENCH := $(wildcard tests/bench/*.sh)
 C_FILES := $(wildcard $(FOLDERS:%=%/*.c) tests/*/*.c)
 H_FILES := $(wildcard $(FOLDERS:%=%/*.h) tests/*/*.h)
 
@@ -75,10 +73,7 @@ H_FILES := $(wildcard $(FOLDERS:%=%/*.h) tests/*/*.h)
         tsan bench coverage lint tidy format install uninstall clean help FORCE
 
 # ---- Building
-ifeq ($(VARIANT)$(findstring clang,$(CC)),release)
-all: $(if $(PROGRAM),$(BUILD)/bin/topicfs)
-endif
-all: $(PROGRAM)
+all: $(PROGRAM) $(if $(filter $(BUILD)/release,$(B)),$(BUILD)/bin/topicfs)
 
 say = $(if $(V),,@echo "  $(1)  $@")
 Q := $(if $(V),,@)
@@ -126,15 +121,16 @@ $(BUILD)/bin/topicfs: $(B)/topicfs
 -include $(patsubst %.c,$(O)/%.d,$(C_FILES))
 
 # ---- Testing. One run of tests/run.sh a recipe: it ends with one line `N passed, N failed`.
-RUN = TOPICFS_BIN=$(abspath $(B))/topicfs TOPICFS_TOOLS=$(abspath $(B))/tools \
+ALONE = TOPICFS_BIN=$(abspath $(B))/topicfs TOPICFS_TOOLS=$(abspath $(B))/tools \
       TOPICFS_TESTS=$(abspath $(B))/tests TOPICFS_SCALE=$(TOPICFS_SCALE) \
-      $(if $(filter asan tsan,$(VARIANT)),TOPICFS_SANITIZER=$(VARIANT)) tests/run.sh
+      $(if $(filter asan tsan,$(VARIANT)),TOPICFS_SANITIZER=$(VARIANT))
+RUN = $(ALONE) tests/run.sh
 RUN_UNIT = --limit 300 $(UNIT)
 RUN_E2E = --limit 300 $(E2E)
 # More than ten million states; where coverage is what counts, a quarter.
 CRASH_TIMES = $(shell echo $$(($(if $(filter coverage,$(VARIANT)),1,4) * $(TOPICFS_SCALE))))
-RUN_CRASH = --limit 3600 $(if $(CRASH),'$(CRASH) $(CRASH_TIMES)')
-RUN_KILL = --limit 900 $(KILL)
+RUN_CRASH = --limit 3600 '$(CRASH) $(CRASH_TIMES)'
+RUN_KILL = --limit 900 tests/kill/kill.sh
 # Workers that a cut ends leave no coverage.
 RUN_CUTS = $(if $(filter coverage,$(VARIANT)),,--limit 900 'tests/cuts/cuts.sh ext4' 'tests/cuts/cuts.sh xfs' \
     'tests/cuts/cuts.sh kill' tests/cuts/disks.sh)
@@ -142,26 +138,20 @@ RUN_CUTS = $(if $(filter coverage,$(VARIANT)),,--limit 900 'tests/cuts/cuts.sh e
 check: $(PROGRAM) $(UNIT) $(CRASH) $(CUTS) $(KILL_PROGRAMS) $(TOOLS)
 	@$(RUN) $(if $(CI),--limit 900 scripts/lint scripts/fuzz) $(RUN_CRASH) $(RUN_KILL) $(RUN_CUTS) \
 	    $(RUN_UNIT) $(RUN_E2E)
-check-all:
-	@$(MAKE) --no-print-directory check TOPICFS_SCALE=10
-check-unit: $(UNIT)
-	@$(RUN) $(RUN_UNIT)
-check-e2e: $(PROGRAM) $(TOOLS)
-	@$(RUN) $(RUN_E2E)
-check-suites: $(PROGRAM) $(UNIT) $(TOOLS)
-	@$(RUN) $(RUN_UNIT) $(RUN_E2E)
-crash: $(CRASH)
-	@$(if $(CRASH),$(CRASH) $(CRASH_TIMES))
+check-all: ; @$(MAKE) --no-print-directory check TOPICFS_SCALE=10
+check-unit: $(UNIT) ; @$(RUN) $(RUN_UNIT)
+check-e2e: $(PROGRAM) $(TOOLS) ; @$(RUN) $(RUN_E2E)
+check-suites: $(PROGRAM) $(UNIT) $(TOOLS) ; @$(RUN) $(RUN_UNIT) $(RUN_E2E)
+crash: $(CRASH) ; @$(CRASH) $(CRASH_TIMES)
 cuts: $(PROGRAM) $(KILL_PROGRAMS) $(CUTS)
-	@$(subst tests/run.sh,,$(RUN)) tests/cuts/disks.sh && $(subst tests/run.sh,,$(RUN)) tests/cuts/cuts.sh
-kill: $(PROGRAM) $(KILL_PROGRAMS) $(TOOLS)
-	@$(if $(KILL),$(subst tests/run.sh,,$(RUN)) $(KILL))
+	@$(ALONE) tests/cuts/disks.sh && $(ALONE) tests/cuts/cuts.sh
+kill: $(PROGRAM) $(KILL_PROGRAMS) $(TOOLS) ; @$(ALONE) tests/kill/kill.sh
 fuzz-programs: $(FUZZ)
 fuzz: ; @scripts/fuzz
 asan tsan:
 	@$(MAKE) --no-print-directory check-suites VARIANT=$@
 bench: $(PROGRAM) $(BENCH_PROGRAMS) $(TOOLS)
-	@set -e; $(foreach script,$(BENCH),$(subst tests/run.sh,,$(RUN)) $(script);)
+	@$(ALONE) tests/bench/bench.sh
 coverage:
 	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
 	@-$(MAKE) --no-print-directory check VARIANT=coverage CI=
@@ -176,23 +166,19 @@ $(BUILD)/lint/%.tidy: %.c .clang-tidy tests/.clang-tidy
 	@touch $@
 -include $(TIDY:.tidy=.d)
 tidy: $(TIDY)
-lint:
-	@scripts/lint
-format:
-	clang-format -i $(C_FILES) $(H_FILES)
+lint: ; @scripts/lint
+format: ; clang-format -i $(C_FILES) $(H_FILES)
 
 # ---- Installing
 install: $(B)/topicfs
 	install -D -m 755 $(B)/topicfs $(DESTDIR)$(PREFIX)/bin/topicfs
-	$(if $(wildcard docs/topicfs.1),install -D -m 644 docs/topicfs.1 \
-	    $(DESTDIR)$(PREFIX)/share/man/man1/topicfs.1)
+	install -D -m 644 docs/topicfs.1 $(DESTDIR)$(PREFIX)/share/man/man1/topicfs.1
 	sed 's,@BINDIR@,$(PREFIX)/bin,g' scripts/topicfs@.service | install -D -m 644 /dev/stdin \
 	    $(DESTDIR)$(PREFIX)/lib/systemd/system/topicfs@.service
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/topicfs $(DESTDIR)$(PREFIX)/share/man/man1/topicfs.1 \
 	    $(DESTDIR)$(PREFIX)/lib/systemd/system/topicfs@.service
-clean:
-	rm -rf $(BUILD)
+clean: ; rm -rf $(BUILD)
 
 help:
 	@sed -n 's/^# \(Targets\|  \)/\1/p' $(firstword $(MAKEFILE_LIST))

@@ -13,39 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/crc32c.h"
 #include "store/findings.h"
 #include "store/inside.h"
 #include "store/recover.h"
 
-#define CLEAN_MAX      ((size_t)1 << 30)
-#define FIELDS         10
-#define CRC_LINE_BYTES 16u /* "crc32c XXXXXXXX\n" */
-
-static bool crc_holds(const char *text, size_t len)
-{
-    char want[32];
-
-    if (len < CRC_LINE_BYTES)
-        return false;
-    snprintf(want, sizeof want, "crc32c %08" PRIx32 "\n",
-             crc32c_extend(0, text, len - CRC_LINE_BYTES));
-    return memcmp(text + len - CRC_LINE_BYTES, want, CRC_LINE_BYTES) == 0;
-}
-
-static bool parse_line(const char *line, size_t len, uint64_t field[FIELDS])
-{
-    for (int i = 0; i < FIELDS; i++) {
-        const char *space = memchr(line, ' ', len);
-        size_t n = space ? (size_t)(space - line) : len;
-
-        if ((i == FIELDS - 1) != !space || !parse_decimal(line, n, UINT64_MAX, &field[i]))
-            return false;
-        line += n + 1;
-        len -= space ? n + 1 : n;
-    }
-    return true;
-}
+#define CLEAN_MAX ((size_t)1 << 30)
+#define FIELDS    10
 
 /* Are the files of the newest segment as the clean stop left them? A .meta that
  * there was none of is looked for when the partition is first used. */
@@ -99,7 +72,8 @@ static bool believe(struct store *store, const char *text, size_t len)
         const char *nl = memchr(text, '\n', len);
         uint64_t field[FIELDS];
 
-        if (!nl || !parse_line(text, (size_t)(nl - text), field) || !believe_line(store, field))
+        if (!nl || !parse_decimals(text, (size_t)(nl - text), field, FIELDS) ||
+            !believe_line(store, field))
             return false;
         len -= (size_t)(nl - text) + 1;
         text = nl + 1;
@@ -137,7 +111,7 @@ bool clean_read(struct store *store)
         found_say(store, FOUND_CLEAN_MISTAKEN, ".clean: %s; recovering", err_sentence(rc));
         return false;
     }
-    ok = crc_holds(text, len) && believe(store, text, len - CRC_LINE_BYTES);
+    ok = crc_line_holds(text, len) && believe(store, text, len - CRC_LINE_BYTES);
     if (!ok) {
         disbelieve(store);
         found_say(store, FOUND_CLEAN_MISTAKEN, ".clean does not agree with the store; recovering");
@@ -189,7 +163,7 @@ int clean_write(struct store *store, struct err *err)
         for (uint32_t p = 0; rc == 0 && p < topic_partition_count(store->by_number[i]); p++)
             rc = print_partition(topic_partition(store->by_number[i], p), &text);
     if (rc == 0)
-        rc = buf_printf(&text, "crc32c %08" PRIx32 "\n", crc32c_extend(0, text.data, text.len));
+        rc = crc_line_add(&text);
     if (rc == 0)
         rc = fileio_replace_file(store->io, "", ".clean", text.data, text.len);
     buf_release(&text);

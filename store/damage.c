@@ -7,13 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/crc32c.h"
 #include "store/findings.h"
 #include "store/inside.h"
 
-#define DAMAGED_MAX    ((size_t)64 << 20)
-#define FIELDS         4
-#define CRC_LINE_BYTES 16u /* "crc32c XXXXXXXX\n" */
+#define DAMAGED_MAX ((size_t)64 << 20)
+#define FIELDS      4
 
 /* -- in memory -- */
 
@@ -150,31 +148,6 @@ bool damage_is_noted(const struct partition *part, uint64_t base, uint64_t end)
 
 /* -- .damaged -- */
 
-static bool crc_holds(const char *text, size_t len)
-{
-    char want[32];
-
-    if (len < CRC_LINE_BYTES)
-        return false;
-    snprintf(want, sizeof want, "crc32c %08" PRIx32 "\n",
-             crc32c_extend(0, text, len - CRC_LINE_BYTES));
-    return memcmp(text + len - CRC_LINE_BYTES, want, CRC_LINE_BYTES) == 0;
-}
-
-static bool parse_line(const char *line, size_t len, uint64_t field[FIELDS])
-{
-    for (int i = 0; i < FIELDS; i++) {
-        const char *space = memchr(line, ' ', len);
-        size_t n = space ? (size_t)(space - line) : len;
-
-        if ((i == FIELDS - 1) != !space || !parse_decimal(line, n, UINT64_MAX, &field[i]))
-            return false;
-        line += n + 1;
-        len -= space ? n + 1 : n;
-    }
-    return true;
-}
-
 /* Adds the lines; ERR_DAMAGED: one is none, or not of this segment. */
 static int add_lines(struct partition *part, const char *text, size_t len, uint64_t base,
                      uint64_t end)
@@ -186,7 +159,7 @@ static int add_lines(struct partition *part, const char *text, size_t len, uint6
         bool known;
         int rc;
 
-        if (!nl || !parse_line(text, (size_t)(nl - text), field) || field[1] < base ||
+        if (!nl || !parse_decimals(text, (size_t)(nl - text), field, FIELDS) || field[1] < base ||
             field[1] > end || field[2] > end - field[1])
             return ERR_DAMAGED;
         d = (struct damage){.offset = field[1],
@@ -220,8 +193,8 @@ int damage_read(struct partition *part, uint64_t base, uint64_t end)
     if (rc == -ENOENT)
         return 0;
     if (rc == 0) {
-        rc = crc_holds(text, len) ? add_lines(part, text, len - CRC_LINE_BYTES, base, end)
-                                  : ERR_DAMAGED;
+        rc = crc_line_holds(text, len) ? add_lines(part, text, len - CRC_LINE_BYTES, base, end)
+                                       : ERR_DAMAGED;
         free(text);
     }
     if (rc == -ENOMEM || rc == 0)
@@ -243,9 +216,7 @@ static int print(const struct partition *part, uint64_t base, uint64_t end, stru
             rc = buf_printf(text, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", d->number,
                             from, to - from, d->messages);
     }
-    return rc == 0 && text->len > 0
-               ? buf_printf(text, "crc32c %08" PRIx32 "\n", crc32c_extend(0, text->data, text->len))
-               : rc;
+    return rc == 0 && text->len > 0 ? crc_line_add(text) : rc;
 }
 
 static int replace(struct partition *part, uint64_t base, const struct buf *text)

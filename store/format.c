@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "store/set.h"
@@ -319,4 +320,36 @@ bool parse_decimal(const char *text, size_t len, uint64_t max, uint64_t *out)
         return false;
     *out = v;
     return true;
+}
+
+bool parse_decimals(const char *line, size_t len, uint64_t *out, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const char *space = memchr(line, ' ', len);
+        size_t n = space ? (size_t)(space - line) : len;
+
+        if ((i == count - 1) != !space || !parse_decimal(line, n, UINT64_MAX, &out[i]))
+            return false;
+        line += n + 1;
+        len -= space ? n + 1 : n;
+    }
+    return true;
+}
+
+/* -- texts -- */
+
+bool crc_line_holds(const char *text, size_t len)
+{
+    char want[CRC_LINE_BYTES + 1];
+
+    if (len < CRC_LINE_BYTES)
+        return false;
+    snprintf(want, sizeof want, "crc32c %08" PRIx32 "\n",
+             crc32c_extend(0, text, len - CRC_LINE_BYTES));
+    return memcmp(text + len - CRC_LINE_BYTES, want, CRC_LINE_BYTES) == 0;
+}
+
+int crc_line_add(struct buf *text)
+{
+    return buf_printf(text, "crc32c %08" PRIx32 "\n", crc32c_extend(0, text->data, text->len));
 }

@@ -150,6 +150,18 @@ void path_of_sealed(char out[STORE_PATH_MAX], const char *topic, uint32_t partit
  * ERR_NEWER_FORMAT: 20 digits with a suffix that is not known. */
 int parse_segment_name(const char *name, uint64_t *base, enum suffix *suffix) MUST_CHECK;
 
+/* -- texts -- */
+
+/* Texts of numbers (.clean, .damaged) end with a line "crc32c XXXXXXXX" over all
+ * before it. */
+#define CRC_LINE_BYTES 16u
+bool crc_line_holds(const char *text, size_t len);
+struct buf;
+int crc_line_add(struct buf *text) MUST_CHECK;
+
+/* `count` canonical decimals with single spaces between them, and nothing else. */
+bool parse_decimals(const char *line, size_t len, uint64_t *out, int count);
+
 /* A canonical decimal (no sign, no leading zero) in [0, max]. */
 bool parse_decimal(const char *text, size_t len, uint64_t max, uint64_t *out);
 
