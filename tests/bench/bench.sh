@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The table of `make bench`: what topicfs does beside what the machine does without it.
 #
-#     bench.sh [PART...]     library acks append read latency start scale recover partitions; all,
-#                            if not said, but partitions: that takes some minutes and 3 GB
+#     bench.sh [PART...]     library acks append read latency start scale recover partitions history;
+#                            all, if not said, but the last two: partitions takes some minutes and
+#                            3 GB, history 200 MB that look like a TiB
 #
 # Each row is measured by one of the programs beside this file: medians of ROUNDS rounds, the two
 # sides in turn, with the least and the greatest. docs/performance.md says what the rows mean. The
@@ -204,16 +205,32 @@ part_scale()
     row "200 MB stored before" /s - library "$DIR/work" "$ROUNDS" 50 os 1 200
 }
 
-# Every step once: each needs the one before.
+# steps PROGRAM ARGUMENT...: a row for each step the program prints, measured once: each needs the
+# one before.
+steps()
+{
+    local figure unit name
+    rm -rf "$DIR/work" && mkdir "$DIR/work"
+    while IFS=$'\t' read -r figure unit name; do
+        value "$name" "$unit" - "$figure"
+    done < <("$TESTS/$1" "$DIR/work" "${@:2}")
+}
+
 part_partitions()
 {
-    local figure unit name what
+    local what
     for what in "100000 1" "20 5000"; do
         section "100,000 partitions: ${what% *} topics of ${what#* }"
-        rm -rf "$DIR/work" && mkdir "$DIR/work"
-        while IFS=$'\t' read -r figure unit name; do
-            value "$name" "$unit" - "$figure"
-        done < <("$TESTS/partitions" "$DIR/work" "${what% *}" "${what#* }" disk)
+        steps partitions "${what% *}" "${what#* }" disk
+    done
+}
+
+part_history()
+{
+    local n
+    for n in 2 2048; do
+        section "A partition of $n segments of 512 MiB"
+        steps history "$n"
     done
 }
 
