@@ -401,15 +401,22 @@ int segment_cut(struct segment *seg, uint64_t log_bytes, uint64_t count, uint64_
     int rc = 0;
 
     for (int i = 0; rc == 0 && i < SUFFIX_COUNT; i++) {
+        bool cut = false;
         uint64_t now;
 
         if (seg->fd[i] < 0)
             continue;
         rc = io->ops->size(io, seg->fd[i], &now);
-        if (rc == 0 && now > sizes[i])
+        if (rc == 0 && now > sizes[i]) {
             rc = io->ops->truncate(io, seg->fd[i], sizes[i]);
+            cut = true;
+        }
+        /* Each, for nothing may be flushed before a clean stop vouches for the sizes,
+         * or a gap for the end; the .idx in any case. */
+        if (rc == 0 && (cut || i == SUFFIX_IDX))
+            rc = io->ops->fdatasync(io, seg->fd[i]);
     }
-    return rc == 0 ? io->ops->fdatasync(io, seg->fd[SUFFIX_IDX]) : rc;
+    return rc;
 }
 
 int segment_write_slot(struct segment *seg, uint64_t end)

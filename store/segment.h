@@ -103,7 +103,7 @@ int segment_read_entry(struct segment *seg, uint64_t i, struct idx_entry *e) MUS
 int segment_entry_start(struct segment *seg, uint64_t i, uint32_t *log_pos,
                         uint32_t *meta_pos) MUST_CHECK;
 
-/* Cuts back to these sizes and fdatasyncs the cut .idx. */
+/* Cuts back to these sizes, and fdatasyncs each file that was cut, and the .idx. */
 int segment_cut(struct segment *seg, uint64_t log_bytes, uint64_t count,
                 uint64_t meta_bytes) MUST_CHECK;
 

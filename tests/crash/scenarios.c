@@ -304,6 +304,24 @@ static void set_cut_back(struct world *w)
     }
 }
 
+/* Nothing is to be flushed at the stop, but .clean vouches for the cut. */
+static void set_cut_back_before_a_clean_stop(struct world *w)
+{
+    world_start(w);
+    world_topic(w, "t", "");
+    w->lenient = true;
+    memdisk_set_fault(w->disk, (struct memfault){.calls = MEMCALL_BIT(MEMCALL_PWRITEV),
+                                                 .path = "*.idx",
+                                                 .nth = 1,
+                                                 .error = -ENOSPC});
+    world_append_keyed(w, "t", 0, 3, 60);
+    memdisk_set_fault(w->disk, (struct memfault){0});
+    w->lenient = false;
+    world_stop(w);
+    world_start(w);
+    append_wait(w, "t", 0, 2, 50);
+}
+
 /* A partition's write-back fails: it has failed until the next start, which
  * finds its bytes in the page cache, but not on the disk. */
 static void write_back_failed_then_started(struct world *w)
@@ -459,6 +477,7 @@ const struct scenario scenarios[] = {
     {"disk_full_for_a_while", disk_full_for_a_while, 0},
     {"no_room_after_a_crash", no_room_after_a_crash, 0},
     {"set_cut_back", set_cut_back, 0},
+    {"set_cut_back_before_a_clean_stop", set_cut_back_before_a_clean_stop, 0},
     {"write_back_failed_then_started", write_back_failed_then_started, 0},
     {"journal_given_up", journal_given_up, 0},
     {"gaps_left", gaps_left, 0},
