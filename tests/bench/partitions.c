@@ -189,6 +189,23 @@ static void publish(struct work *w, const char *label)
     sem_destroy(&done);
 }
 
+/* Has each message that was acknowledged its bytes? */
+static void expect_rounds(struct work *w, uint64_t rounds)
+{
+    uint64_t want = rounds * (w->topics * w->partitions / 10) * LINE_BYTES;
+    struct topic *topic;
+    uint64_t bytes = 0;
+
+    for (uint32_t after = 0; (topic = store_topic_next(w->b.store, after)) != NULL;) {
+        for (uint32_t p = 0; p < topic_partition_count(topic); p++)
+            bytes += partition_visible_end(topic_partition(topic, p));
+        after = topic_number(topic);
+        topic_put(topic);
+    }
+    if (bytes != want)
+        die("messages that were acknowledged are missing", -EIO);
+}
+
 static void start(struct work *w, const char *dir, const char *label)
 {
     double before = own_kib();
@@ -220,10 +237,12 @@ int main(int argc, char **argv)
     bench_store_end(&w.b);
     printf("%.0f\tms\tclean stop\n", ms_since(begin));
     start(&w, argv[1], "start after a clean stop");
+    expect_rounds(&w, 1);
     publish(&w, "published after it");
     store_abandon(w.b.store);
     fileio_release(w.b.io);
     start(&w, argv[1], "start after a kill");
+    expect_rounds(&w, 2);
     begin = now_ns();
     bench_store_end(&w.b);
     printf("%.0f\tms\tclean stop after it\n", ms_since(begin));

@@ -1,17 +1,13 @@
 #!/usr/bin/env bash
-# Many topics, and a poller of names that are not listed. TOPICFS_SCALE makes it larger. What takes
-# how long is measured by tests/bench; here it is counted what is listed, open and kept.
-# shellcheck disable=SC2012 # ls is what is tested
+# Many topics, many segments, and a poller of names that are not listed. TOPICFS_SCALE makes it larger.
+# What takes how long is measured by tests/bench; here it is counted what is listed, open and kept.
+# shellcheck disable=SC2010,SC2012 # ls is what is tested
 . "$(dirname "$0")/lib.sh"
 
 SCALE=${TOPICFS_SCALE:-1}
 TOPICS=$((1000 * SCALE))
+SEGMENTS=$((1000 * SCALE))
 NAMES=$((100000 * SCALE))
-
-descriptors()
-{
-    ls "/proc/$DAEMON_PID/fd" | wc -l
-}
 
 # A line to every tenth topic, all on disk when this returns.
 publish_to_a_tenth()
@@ -28,9 +24,10 @@ expect_a_tenth()
     is "$(cat "$MNT"/t*0/0/0- | wc -l)" $((TOPICS * $1 / 10)) "every tenth topic has $1 lines"
 }
 
+# Of the topics published to each has two files to flush: more than may be open.
 case_topics()
 {
-    ulimit -n 1024
+    ulimit -n 128
     daemon_start || return
     seq 0 $((TOPICS - 1)) | sed "s,^,$MNT/t," | xargs mkdir || return
     is "$(ls "$MNT" | wc -l)" "$TOPICS" "ls lists all topics"
@@ -38,7 +35,6 @@ case_topics()
     is "$(find "$MNT" -mindepth 1 -maxdepth 1 -type d | wc -l)" "$TOPICS" "find finds all topics"
     publish_to_a_tenth || fail "publishing to a tenth of them"
     expect_a_tenth 1
-    ok "descriptors are bounded" test "$(descriptors)" -lt 1024
     daemon_stop || fail "a clean stop"
     daemon_start || return
     is "$(ls "$MNT" | wc -l)" "$TOPICS" "all are there after a clean stop"
@@ -47,6 +43,51 @@ case_topics()
     daemon_start || return
     is "$(ls "$MNT" | wc -l)" "$TOPICS" "all are there after a kill"
     expect_a_tenth 2
+}
+
+open_segments()
+{
+    sed -n 's/^open segments: //p' "$MNT/.status"
+}
+
+old_segments()
+{
+    seq -f '%020.0f.log' 0 4096 $((4096 * (SEGMENTS - 1)))
+}
+
+publish_on()
+{
+    while echo "a line of a segment that is soon full"; do :; done >>"$MNT/t/publish"
+}
+
+# Ends when segments have been added; each listing on the way begins with all of the old ones.
+grown()
+{
+    local names
+    names=$(ls "$MNT/t/0") || WRONG="ls failed"
+    [[ $names == "$1"$'\n'* ]] || WRONG="ls lost some"
+    (($(wc -l <<<"$names") > SEGMENTS + 20))
+}
+
+case_segments()
+{
+    local old writer WRONG=
+    old=$(old_segments)
+    mkdir "$STORE" && "$TOPICFS_TOOLS/history" "$STORE" t "$SEGMENTS" 4096 2 || return
+    daemon_start --scrub-bytes-per-second 0 || return
+    is "$(ls "$MNT/t/0" | grep 'log$')" "$old" "ls lists all segments"
+    is "$(find "$MNT/t/0" -name '*.log' -printf '%f\n' | sort)" "$old" "find finds them"
+    is "$(compgen -f "$MNT/t/0/0000" | wc -l)" "$SEGMENTS" "completion of a name"
+    is "$(ls "$MNT/t/sealed" | wc -l)" $((SEGMENTS - 1)) "sealed/ has all but the newest"
+    is "$(open_segments)" 0 "no segment was opened for that"
+    is "$(ls -l "$MNT/t/0" | grep -c ' 4096 .*log$')" "$SEGMENTS" "ls -l says how long they are"
+    is "$(open_segments)" 1 "only the newest was opened for that"
+    publish_on & writer=$!
+    ok "segments are added meanwhile" wait_until 20 grown "$old"
+    is "$WRONG" "" "ls lists all of the old ones while others are added"
+    kill "$writer" && wait "$writer"
+    ok "only what was published to was opened for that" \
+        test "$(open_segments)" -le $(($(ls "$MNT/t/0" | grep -c 'log$') - SEGMENTS + 1))
 }
 
 # Anonymous memory of the daemon, in KiB.
