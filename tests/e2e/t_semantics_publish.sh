@@ -187,6 +187,31 @@ check("P20: at the end", content("t/0/0-")[-5:], b"more\n")
 END
 }
 
+# Each file of an append, with each errno that a disk has for it.
+case_an_append_that_fails_once()
+{
+    local file errno says
+    start_t || return
+    publish t before
+    for file in log idx; do
+        for errno in ENOSPC EDQUOT EIO EINTR; do
+            says=$errno
+            [[ $errno == EINTR ]] && says=
+            inject pwritev,pwritev2,pwrite64 "error=$errno:when=1" \
+                -P "$STORE/t/0/00000000000000000000.$file" || return
+            calls <<END
+errno_of("P19: .$file: $errno", "$says", put, "t/publish", b"$file $errno\\n")
+END
+            uninject
+            calls <<'END'
+errno_of("P20: it goes on", "", put, "t/publish", b"more\n")
+END
+        done
+    done
+    is "$(cat "$T/0/0-")" "$(printf '%s\n' before more more more 'log EINTR' more more more more \
+        'idx EINTR' more)" "P20: what failed is not there, what did not is"
+}
+
 # Only the second partition's file fails, and cannot be cut back either.
 case_a_partition_that_failed()
 {
