@@ -284,7 +284,7 @@ static int append_some(struct partition *part, struct append_request *first,
                        const struct append_request *end, struct append_request **rest,
                        struct err *err)
 {
-    struct segment *seg = partition_newest(part);
+    struct segment *seg = partition_newest_led(part);
     struct group g = {0};
     uint32_t time_ms = 0;
     int rc;
@@ -296,7 +296,7 @@ static int append_some(struct partition *part, struct append_request *first,
         rc = partition_roll(part, err);
         if (rc < 0)
             return rc;
-        seg = partition_newest(part);
+        seg = partition_newest_led(part);
         if (!append_time(part, seg, &time_ms))
             time_ms = 0;
         g = group_take(part, seg, first, end);

@@ -176,7 +176,10 @@ int partition_load(struct partition *part, struct err *err) MUST_CHECK;
  * ERR_FAILED. */
 int partition_fail(struct partition *part, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-struct segment *partition_newest(struct partition *part); /* lock held, or the appender */
+struct segment *partition_newest(struct partition *part); /* lock held, or nobody else is there */
+/* The same for who leads, without the lock: it stays the newest until the leader
+ * rolls, but retention moves the list of segments meanwhile. */
+struct segment *partition_newest_led(struct partition *part);
 int partition_add_segment(struct partition *part, struct segment *seg) MUST_CHECK; /* lock */
 /* Keeps the newest segment's files open while something of it is not durable. */
 int partition_pin(struct partition *part, struct err *err) MUST_CHECK;

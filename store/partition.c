@@ -122,6 +122,16 @@ struct segment *partition_newest(struct partition *part)
     return part->segment_count > 0 ? part->segments[part->segment_count - 1] : NULL;
 }
 
+struct segment *partition_newest_led(struct partition *part)
+{
+    struct segment *seg;
+
+    pthread_mutex_lock(&part->lock);
+    seg = partition_newest(part);
+    pthread_mutex_unlock(&part->lock);
+    return seg;
+}
+
 int partition_add_segment(struct partition *part, struct segment *seg)
 {
     if (part->segment_count == part->segment_room) {

@@ -161,6 +161,16 @@ static int replace_newest(struct partition *part, struct segment *old, struct se
     return 0;
 }
 
+static bool is_first(struct partition *part, const struct segment *seg)
+{
+    bool first;
+
+    pthread_mutex_lock(&part->lock);
+    first = part->segments[0] == seg;
+    pthread_mutex_unlock(&part->lock);
+    return first;
+}
+
 /* Makes the segment that h describes, behind `old`, which is flushed or empty. */
 static int make_next(struct partition *part, struct segment *old, const struct idx_header *h,
                      struct err *err)
@@ -173,7 +183,7 @@ static int make_next(struct partition *part, struct segment *old, const struct i
 
     if (!next)
         return err_set(err, -ENOMEM, "no memory for a segment");
-    if (h->gap_before && (!replace || part->segment_count > 1)) {
+    if (h->gap_before && (!replace || !is_first(part, old))) {
         next->gap_bytes = h->base_offset - part->appended.offset;
         next->gap_messages = h->base_number - part->appended.number;
         if (replace) { /* and what was missing before it */
@@ -222,7 +232,7 @@ static void link_sealed(struct partition *part, struct segment *seg)
 
 int partition_roll(struct partition *part, struct err *err)
 {
-    struct segment *old = partition_newest(part);
+    struct segment *old = partition_newest_led(part);
     int rc;
 
     flusher_claim(part);
@@ -288,7 +298,7 @@ static int sync_end(struct partition *part, struct segment *seg, bool empty, str
 /* The caller leads. */
 static int skip(struct partition *part, uint64_t offset, uint64_t number, struct err *err)
 {
-    struct segment *old = partition_newest(part);
+    struct segment *old = partition_newest_led(part);
     struct idx_header h = {offset, number, store_wall_ms(part->store), true};
     bool empty = part->appended.offset == old->base;
     int rc = check_skip(part, offset, number, err);

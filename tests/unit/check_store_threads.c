@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "store/inside.h"
 #include "tests/support/store_fixture.h"
 #include "tests/support/suite.h"
 
@@ -112,6 +113,64 @@ START_TEST(gaps_left_while_others_append_and_read)
         ck_assert_int_eq(partition_stat(part, &st), 0);
         ck_assert_uint_eq(st.messages, (uint64_t)atomic_load(&appended));
         ck_assert_uint_eq(st.damaged_runs, 0);
+        fixture_reopen(&f);
+    }
+}
+END_TEST
+
+/* -- retention -- */
+
+/* As above with messages of 1,000 bytes, while retention takes the segments away
+ * from the list that the appending ones end. */
+static void *append_while_some_goes(void *arg)
+{
+    struct partition *part = fixture_part(&f, "t", 0);
+    char line[1001];
+    struct err err;
+
+    memset(line, 'x', 999);
+    strcpy(line + 999, "\n");
+    for (int i = 0; i < 150; i++) {
+        bool gap = (intptr_t)arg == 0 && i % 10 == 9;
+        uint64_t end = partition_end(part);
+        uint64_t offset = 0;
+        int rc;
+
+        if (gap)
+            rc = partition_skip_to(part, end + 1000, end / 1000 + 1, &err);
+        else
+            rc = fixture_try_append(part, line, &offset, &err);
+        ck_assert_msg(rc == 0 || rc == -EEXIST, "%d %s", rc, err.text);
+        ck_assert_uint_eq(offset % 1000, 0);
+        if (rc == 0 && !gap)
+            atomic_fetch_add(&appended, 1);
+    }
+    return NULL;
+}
+
+START_TEST(retention_while_others_append)
+{
+    struct partition_stat st;
+    struct partition *part;
+    struct range r;
+
+    fixture_close(&f);
+    f.options.retention_check_ms = 1;
+    fixture_open(&f);
+    fixture_topic(&f, "t", SMALL_SEGMENTS "retention.bytes=1\n");
+    atomic_store(&appended, 0);
+    run(append_while_some_goes);
+    append_while_some_goes((void *)1); /* what is last is no gap */
+    ck_assert_uint_gt(f.store->retainer.segments_removed, 0);
+    for (int i = 0; i < 2; i++) {
+        part = fixture_part(&f, "t", 0);
+        fixture_flush(&f, part);
+        ck_assert_int_eq(partition_stat(part, &st), 0);
+        ck_assert_uint_ge(st.visible_end, 1000 * (uint64_t)atomic_load(&appended));
+        ck_assert_uint_le(st.visible_end, 1000 * (uint64_t)(atomic_load(&appended) + 15));
+        ck_assert_uint_eq(st.damaged_runs, 0);
+        ck_assert_int_eq(partition_range(part, st.visible_end - 1000, 1000, &r), 0);
+        range_release(&r);
         fixture_reopen(&f);
     }
 }
@@ -318,6 +377,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, gaps_left_while_others_append_and_read);
+    tcase_add_test(tc, retention_while_others_append);
     tcase_add_test(tc, topics_made_and_removed_by_many);
     tcase_add_test(tc, topic_removed_while_others_append);
     tcase_add_test(tc, settings_changed_by_many);
