@@ -377,21 +377,26 @@ static void append_all(struct partition *part, struct append_request *first,
 
 /* -- the queue -- */
 
-static int lead(struct partition *part, struct err *err)
+/* What an append needs before it writes: each step may want for descriptors. */
+static int make_ready(struct partition *part, struct err *err)
 {
     struct store *store = part->store;
-    int rc = 0;
+    int rc = atomic_load(&store->clean) ? store_unclean(store, err) : 0;
+
+    if (rc == 0)
+        rc = partition_load(part, err);
+    return rc == 0 ? partition_pin(part, err) : rc;
+}
+
+static int lead(struct partition *part, struct err *err)
+{
+    int rc;
 
     if (atomic_load(&part->failed))
         return failed_before(part, err);
-    if (atomic_load(&store->clean))
-        rc = store_unclean(store, err);
-    if (rc == 0)
-        rc = partition_load(part, err);
-    if (rc == 0)
-        rc = partition_pin(part, err);
-    while ((rc == -EMFILE || rc == -ENFILE) && flusher_wait_for_files(&store->flusher))
-        rc = partition_pin(part, err);
+    rc = make_ready(part, err);
+    while ((rc == -EMFILE || rc == -ENFILE) && flusher_wait_for_files(&part->store->flusher))
+        rc = make_ready(part, err);
     return rc;
 }
 

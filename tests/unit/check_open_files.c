@@ -4,6 +4,7 @@
  */
 #include <check.h>
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -151,6 +152,25 @@ START_TEST(recovery_within_the_descriptors)
 }
 END_TEST
 
+/* After a clean start the first append also looks for the segments. */
+START_TEST(a_partition_that_cannot_be_loaded_waits_for_files)
+{
+    fixture_end(&f);
+    fixture_mem(&f);
+    f.options.threads = true;
+    fixture_open(&f);
+    fixture_topic(&f, "t", "partitions=2\nflush.ms=1\n");
+    fixture_close(&f);
+    fixture_fail_calls(&f, MEMCALL_BIT(MEMCALL_OPEN), "t/1/*", 1, false, -EMFILE);
+    fixture_open(&f);
+    fixture_append(fixture_part(&f, "t", 0), "a\n"); /* whose files can be let go of */
+    fixture_append(fixture_part(&f, "t", 1), "b\n");
+    ck_assert_uint_eq(f.disk->fault_hits, 1);
+    ck_assert_int_eq(fixture_flush(&f, fixture_part(&f, "t", 1)), 0);
+    fixture_expect(&f, fixture_part(&f, "t", 1), "b\n");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("open_files");
@@ -163,6 +183,7 @@ int main(void)
     tcase_add_test(tc, os_files_close_only_flushed);
     tcase_add_loop_test(tc, one_flush_of_all, 0, 2);
     tcase_add_loop_test(tc, recovery_within_the_descriptors, 0, 2);
+    tcase_add_test(tc, a_partition_that_cannot_be_loaded_waits_for_files);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }
