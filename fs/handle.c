@@ -190,11 +190,14 @@ void handle_close(struct handle *h)
 {
     struct handles *handles = h->handles;
 
-    give_back(h);
+    /* Off the list first: handles_publish_rest() goes along it. */
     pthread_mutex_lock(&handles->lock);
     *(h->prev ? &h->prev->next : &handles->head) = h->next;
     if (h->next)
         h->next->prev = h->prev;
+    pthread_mutex_unlock(&handles->lock);
+    give_back(h);
+    pthread_mutex_lock(&handles->lock);
     if (--handles->count == 0)
         pthread_cond_broadcast(&handles->none);
     pthread_mutex_unlock(&handles->lock);

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 
 #include "fs/handle.h"
 #include "tests/support/suite.h"
@@ -300,6 +301,34 @@ START_TEST(texts_are_as_they_were_when_opened)
 }
 END_TEST
 
+static atomic_bool all_closed;
+
+static void *open_and_close(void *arg)
+{
+    for (int i = 0; i < 300; i++) {
+        struct handle *h;
+
+        ck_assert_int_eq(handle_open(&handles, arg, O_WRONLY, &h), 0);
+        handle_close(h);
+    }
+    atomic_store(&all_closed, true);
+    return NULL;
+}
+
+/* As at a stop; what goes wrong here is found under TSan. */
+START_TEST(closed_while_the_rest_of_all_is_published)
+{
+    struct node *node = find(dir, "publish");
+    pthread_t thread;
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, open_and_close, node), 0);
+    while (!atomic_load(&all_closed))
+        handles_publish_rest(&handles);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    put(node);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("fs/handle");
@@ -313,6 +342,7 @@ int main(void)
     tcase_add_test(tc, reads_end_at_a_gap_and_nothing_is_read_in_it);
     tcase_add_test(tc, only_publish_and_config_are_written_to);
     tcase_add_test(tc, texts_are_as_they_were_when_opened);
+    tcase_add_test(tc, closed_while_the_rest_of_all_is_published);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }
