@@ -217,19 +217,39 @@ static struct segment *segment_by_base(struct partition *part, uint64_t base)
     return NULL;
 }
 
+/* A part goes on where the files end, or somewhere before: with a hole in front of
+ * it, what came before is not there. */
+static bool leaves_hole(struct fileio *io, struct segment *seg, const struct journal_part *p,
+                        int *rc)
+{
+    const uint64_t at[SUFFIX_COUNT] = {
+        [SUFFIX_LOG] = p->log_pos,
+        [SUFFIX_IDX] = IDX_HEADER_BYTES + (uint64_t)p->first_entry * IDX_ENTRY_BYTES,
+        [SUFFIX_META] = p->meta_pos,
+    };
+
+    for (int i = 0; i < (p->meta_bytes > 0 ? SUFFIX_COUNT : SUFFIX_META); i++) {
+        uint64_t size = 0;
+
+        if (seg->fd[i] < 0)
+            return true;
+        *rc = io->ops->size(io, seg->fd[i], &size);
+        if (*rc < 0 || size < at[i])
+            return true;
+    }
+    return false;
+}
+
 static int write_there(struct replay *rp, struct segment *seg, const struct journal_part *p,
                        const uint8_t *body)
 {
     struct fileio *io = rp->store->io;
     size_t idx_bytes = (size_t)p->entries * IDX_ENTRY_BYTES;
-    uint64_t log_size;
-    int rc = io->ops->size(io, seg->fd[SUFFIX_LOG], &log_size);
+    int rc = 0;
 
-    if (rc == 0 && (log_size < p->log_pos || (p->meta_bytes > 0 && seg->fd[SUFFIX_META] < 0)))
-        rc = ERR_DAMAGED; /* what came before it is not there */
-    if (rc == 0)
-        rc =
-            fileio_write_bytes(io, seg->fd[SUFFIX_LOG], body + idx_bytes, p->log_bytes, p->log_pos);
+    if (leaves_hole(io, seg, p, &rc))
+        return rc < 0 ? rc : ERR_DAMAGED;
+    rc = fileio_write_bytes(io, seg->fd[SUFFIX_LOG], body + idx_bytes, p->log_bytes, p->log_pos);
     if (rc == 0 && p->meta_bytes > 0)
         rc = fileio_write_bytes(io, seg->fd[SUFFIX_META], body + idx_bytes + p->log_bytes,
                                 p->meta_bytes, p->meta_pos);

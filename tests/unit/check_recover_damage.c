@@ -279,6 +279,23 @@ START_TEST(open_journal_says_more_than_the_log_has_before_it)
 }
 END_TEST
 
+/* The .idx alone: the record's entries would stand behind a hole, of whatever size. */
+START_TEST(open_journal_says_more_than_the_index_has_before_it)
+{
+    fixture_append(part, "one\n");
+    ck_assert_int_eq(fixture_flush(&f, part), 0);
+    fixture_append(part, "two\n");
+    ck_assert_int_eq(fixture_flush(&f, part), 0);
+    fixture_kill(&f);
+    file_flip(&f, ".journal.0", 4096 + 41);
+    file_cut(&f, SEG0_IDX, ENTRY_AT(0));
+    reopen();
+    expect_read_only();
+    ck_assert_uint_eq(file_size(&f, SEG0_IDX), ENTRY_AT(0));
+    ck_assert_uint_eq(file_size(&f, SEG0_LOG), 8);
+}
+END_TEST
+
 START_TEST(open_journal_speaks_of_a_segment_that_is_missing)
 {
     leave_vouched();
@@ -534,6 +551,7 @@ static void add_tests(TCase *tc)
     tcase_add_test(tc, open_bad_crc_above_the_slot_vouched_for_is_mended);
     tcase_add_test(tc, open_bad_message_between_slot_and_vouched_end);
     tcase_add_test(tc, open_journal_says_more_than_the_log_has_before_it);
+    tcase_add_test(tc, open_journal_says_more_than_the_index_has_before_it);
     tcase_add_test(tc, open_journal_speaks_of_a_segment_that_is_missing);
     tcase_add_test(tc, open_sealed_segments_without_damage);
     tcase_add_test(tc, open_sealed_log_shorter_than_its_successor_says);
