@@ -234,17 +234,27 @@ part_history()
     done
 }
 
+# Gigabytes a second of processor time in which `topicfs check` verifies a store of so many.
+verify_rate()
+{
+    local TIMEFORMAT='%U %S' user system
+    read -r user system < <({ time "$TOPICFS_BIN" check "$1" >"$LOG.check" 2>&1; } 2>&1)
+    awk -v bytes="$2" -v cpu="$user $system" '
+        BEGIN { split(cpu, seconds); print bytes / (seconds[1] + seconds[2]) }'
+}
+
 part_recover()
 {
-    local i wall cpu walls=() cpus=()
+    local i wall cpu walls=() cpus=() checks=()
     section "Recovery"
     for ((i = 0; i < 5; i++)); do
         rm -rf "$DIR/work" && mkdir "$DIR/work"
         read -r wall cpu < <("$TESTS/recover" "$DIR/work" 1074)
-        walls+=("$wall") cpus+=("$cpu")
+        walls+=("$wall") cpus+=("$cpu") checks+=("$(verify_rate "$DIR/work/store" 1.074)")
     done
     value "start after a kill, 1 GiB not flushed" GB/s "-" "${walls[@]}"
     value "the same, a second of processor time" GB/s "v>=1.5" "${cpus[@]}"
+    value "topicfs check of it, a second of processor time" GB/s - "${checks[@]}"
 }
 
 # ---------------------------------------------------------------- the table
