@@ -296,15 +296,18 @@ static const struct {
     {"topicfs 1\n", "topicfs 01\n", ERR_NOT_A_STORE},
     {"store ", "store-", ERR_DAMAGED},
     {"store ", "store A", ERR_DAMAGED},
+    {"store ", "store 0123456789abcdef0123456789abcdef0\nwas ", ERR_DAMAGED},
     {"cluster ", "cluster 0123456789012345678901234567890123456", ERR_DAMAGED},
     {"broker 1\n", "broker 4294967297\n", ERR_DAMAGED},
     {"broker 1\n", "broker\n", ERR_DAMAGED},
     {"incarnation ", "incarnation 99999999999999999999", ERR_DAMAGED},
+    {"incarnation ", "incarnation -", ERR_DAMAGED},
     {"incarnation ", "incarnation 1\n", ERR_DAMAGED},
     {"incarnation ", "incarnation 1 0123456789abcdef0", ERR_DAMAGED},
     {"registry local\n", "registry remote\n", ERR_DAMAGED},
     {"registry local\n", "", ERR_DAMAGED},
     {"topics ", "topics -", ERR_DAMAGED},
+    {"topics ", "topics 15\nwas ", ERR_DAMAGED}, /* below the first */
     {"producers ", "producers -", ERR_DAMAGED},
 };
 
