@@ -130,7 +130,16 @@ START_TEST(a_file_missing)
 END_TEST
 
 static const char *const foreign[] = {
-    "notes", "t/notes", "t/0/notes", "t/sealed/notes", ".journal.2", "t/1", "t/.config.bak",
+    "notes",
+    "t/notes",
+    "t/0/notes",
+    "t/sealed/notes",
+    "t/sealed/0-notes",
+    "t/sealed/x-00000000000000000000.log",
+    "t/sealed/0-00000000000000000000.idx",
+    ".journal.2",
+    "t/1",
+    "t/.config.bak",
 };
 
 #define FOREIGN (sizeof foreign / sizeof *foreign)

@@ -71,8 +71,14 @@ START_TEST(only_the_id_alone_deletes)
                                             {"delete=x", "\n"},
                                             {"delete=\ndelete=", "\n"},
                                             {"\ndelete=", ""}};
-    static const char *const wrong[] = {"delete=\n", "delete=", "delete=t\n", "delete=16\n",
-                                        "delete=00000000-0000-0000-0000-000000000000\n"};
+    static const char longer[] =
+        "delete=000000000000000000000000000000000000000000000000000000000000000000000000\n";
+    static const char *const wrong[] = {"delete=\n",
+                                        "delete=",
+                                        "delete=t\n",
+                                        "delete=16\n",
+                                        "delete=00000000-0000-0000-0000-000000000000\n",
+                                        longer};
     char text[200];
 
     for (size_t i = 0; i < sizeof around / sizeof *around; i++) {

@@ -85,6 +85,7 @@ static const struct {
     {"flush.messages=0\n", "t/.config line 1: ", "flush.messages=0"},
     {"flush.ms=86400001\n", "t/.config line 1: ", "flush.ms=86400001"},
     {"ack=0\n", "t/.config line 1: ", "ack=0: must be close or write"},
+    {"mode=0000755\n", "t/.config line 1: ", "mode=0000755: not a number of mode bits"},
     {"mode=0800\n", "t/.config line 1: ", "mode=0800: not a number of mode bits"},
     {"mode=1000\n", "t/.config line 1: ", "mode=1000"},
     {"uid=4294967295\n", "t/.config line 1: ", "uid=4294967295"},
