@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "store/checking.h"
+#include "store/root.h"
 
 struct listing {
     struct check *c;
@@ -23,19 +24,9 @@ static bool is_in(const char *name, const char *const *list, size_t count)
     return false;
 }
 
-/* What a start removes: see store_sweep(), and scan.c. */
-static bool is_left_over(const char *name, enum fileio_kind kind)
-{
-    size_t len = strlen(name);
-
-    return strncmp(name, ".new.", 5) == 0 || strncmp(name, ".del.", 5) == 0 ||
-           (kind == FILEIO_FILE && name[0] == '.' && len > 4 &&
-            strcmp(name + len - 4, ".tmp") == 0);
-}
-
 static void report(const struct listing *l, const char *name, enum fileio_kind kind)
 {
-    bool left_over = is_left_over(name, kind);
+    bool left_over = root_is_left_over(name, kind);
 
     check_found(l->c, left_over ? FOUND_LEFT_OVER : FOUND_FOREIGN, "%s%s%s: %s", l->dir,
                 *l->dir ? "/" : "", name,

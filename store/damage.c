@@ -9,6 +9,7 @@
 
 #include "store/findings.h"
 #include "store/inside.h"
+#include "store/view.h"
 
 #define DAMAGED_MAX ((size_t)64 << 20)
 #define FIELDS      4
@@ -72,18 +73,7 @@ static void join(struct damage *d, const struct damage *other)
  * with the messages that it has there. */
 static bool begins_segment(const struct partition *part, uint64_t offset)
 {
-    size_t low = 0;
-    size_t high = part->segment_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (part->segments[middle]->base < offset)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < part->segment_count && part->segments[low]->base == offset;
+    return part->segment_count > 0 && part->segments[view_index(part, offset)]->base == offset;
 }
 
 int damage_add(struct partition *part, const struct damage *found, bool *known)

@@ -496,16 +496,21 @@ int store_remove_tree(struct store *store, const char *path)
     return rc == 0 ? io->ops->rmdir(io, path) : rc;
 }
 
-static bool left_over(const char *name, enum fileio_kind kind)
+bool root_is_left_over(const char *name, enum fileio_kind kind)
 {
     size_t len = strlen(name);
-    uint32_t number;
 
-    if (is_grave(name, kind, &number))
-        return false; /* can be large: unlinked when the store is open */
     return strncmp(name, ".new.", 5) == 0 || strncmp(name, ".del.", 5) == 0 ||
            (kind == FILEIO_FILE && name[0] == '.' && len > 4 &&
             strcmp(name + len - 4, ".tmp") == 0);
+}
+
+/* A grave can be large: it is unlinked when the store is open. */
+static bool left_over(const char *name, enum fileio_kind kind)
+{
+    uint32_t number;
+
+    return !is_grave(name, kind, &number) && root_is_left_over(name, kind);
 }
 
 static int sweep_dir(struct store *store, const char *dir)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "base/fileio.h"
 
 struct store;
 
@@ -17,5 +18,9 @@ int root_open(struct store *store, bool *fresh, struct err *err) MUST_CHECK;
 
 /* Adds every topic there is; reads only. */
 int root_load_topics(struct store *store, struct err *err) MUST_CHECK;
+
+/* What an interrupted start or change leaves in a store's directories: a start
+ * removes it, or has it removed. */
+bool root_is_left_over(const char *name, enum fileio_kind kind);
 
 #endif
