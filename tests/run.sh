@@ -111,11 +111,12 @@ judge()
         }' "$1"
 }
 
-# Of a program that failed: what failed, with what is said behind it, before the whole output, so
-# that a cut log still tells.
+# Of a program that failed: what failed, with what is said before and behind it, before the whole
+# output, so that a cut log still tells.
 show_failure()
 {
-    awk '/^(not )?ok([ \t]|$)/ { on = /^not/ } on' "$1"
+    awk '/^(not )?ok([ \t]|$)/ { on = /^not/; if (on) printf "%s", before; before = "" }
+        on { print; next } { before = before $0 "\n" }' "$1"
     echo "--- the whole output"
     cat "$1"
 }

@@ -197,8 +197,7 @@ struct follower {
     struct waiter w; /* first */
     sem_t *news;
     _Atomic bool armed;
-    uint64_t at;
-    uint32_t crc;
+    struct record_seen seen;
 };
 
 static void news(struct waiter *w, int rc)
@@ -216,26 +215,27 @@ static int follow(struct crew *crew, size_t i, struct follower *f)
     static char bytes[READ_BYTES];
     struct record_part *p = &crew->record->parts[i];
 
-    while (f->at < partition_visible_end(crew->parts[i])) {
+    while (f->seen.end < partition_visible_end(crew->parts[i])) {
         struct range r;
         bool cut;
-        int rc = partition_range(crew->parts[i], f->at, sizeof bytes, &r);
+        int rc = partition_range(crew->parts[i], f->seen.end, sizeof bytes, &r);
 
         if (rc == ERR_GONE) { /* retention was faster */
-            f->at = partition_first(crew->parts[i]);
+            f->seen.from = f->seen.end = partition_first(crew->parts[i]);
+            f->seen.crc = 0;
             continue;
         }
         if (rc < 0)
             return rc;
         cut = crew->record->cut; /* after the range was found visible */
         rc = fileio_read_all(crew->io, r.fd, bytes, r.len, r.pos);
-        f->crc = crc32c_extend(f->crc, bytes, r.len);
-        f->at += r.len;
+        f->seen.crc = crc32c_extend(f->seen.crc, bytes, r.len);
+        f->seen.end += r.len;
         range_release(&r);
         if (rc < 0)
             return rc;
         if (!cut)
-            record_put_seen(p->seen, &p->seen_turn, f->at, f->crc);
+            record_put_seen(p->seen, &p->seen_turn, f->seen);
     }
     return 0;
 }
@@ -258,7 +258,7 @@ static void *reader(void *arg)
             f->w.done = news;
             f->news = &any;
             f->armed = true;
-            partition_watch(crew->parts[i], f->at + 1, &f->w);
+            partition_watch(crew->parts[i], f->seen.end + 1, &f->w);
         }
         while (sem_wait(&any) < 0)
             continue;
@@ -328,13 +328,14 @@ static void change_topics(const struct crew *crew, uint64_t *random)
     struct record *r = crew->record;
     uint32_t i = r->topic_count;
     char name[16];
+    int rc;
 
     if (i >= RECORD_MADE)
         return;
     r->topics[i] = TOPIC_MAKING;
     r->topic_count = i + 1;
     snprintf(name, sizeof name, "n%u", i);
-    if (make_topic(crew, name, "partitions=2") < 0)
+    if (make_topic(crew, name, "partitions=2") < 0 || r->cut)
         return;
     r->topics[i] = TOPIC_MADE;
     i = (uint32_t)mem_below(random, i + 1);
@@ -342,10 +343,11 @@ static void change_topics(const struct crew *crew, uint64_t *random)
         return;
     r->topics[i] = TOPIC_REMOVING;
     snprintf(name, sizeof name, "n%u", i);
-    if (remove_topic(crew, name, mem_below(random, 2)) == 0)
+    rc = remove_topic(crew, name, mem_below(random, 2));
+    if (rc < 0)
+        failed(crew, name, rc);
+    else if (!r->cut)
         r->topics[i] = TOPIC_REMOVED;
-    else
-        failed(crew, name, -1);
 }
 
 /* -- the worker -- */

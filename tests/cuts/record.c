@@ -59,11 +59,11 @@ void record_add_set(struct record_part *p, uint64_t offset, uint32_t len, uint32
     p->sets[i].ready = 1;
 }
 
-void record_put_seen(struct record_seen pair[2], _Atomic uint32_t *turn, uint64_t end, uint32_t crc)
+void record_put_seen(struct record_seen pair[2], _Atomic uint32_t *turn, struct record_seen seen)
 {
     uint32_t next = *turn + 1;
 
-    pair[next % 2] = (struct record_seen){end, crc};
+    pair[next % 2] = seen;
     *turn = next;
 }
 

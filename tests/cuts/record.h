@@ -25,9 +25,10 @@ struct record_set {
     _Atomic uint32_t ready;
 };
 
-/* The log from its beginning to `end`, as somebody read it. */
+/* The log's bytes [from, end), as somebody read them. Not from its beginning
+ * where retention was faster: what it removed is back after a power cut. */
 struct record_seen {
-    uint64_t end;
+    uint64_t from, end;
     uint32_t crc;
 };
 
@@ -54,9 +55,11 @@ struct record {
     _Atomic uint32_t run; /* raised with each worker */
     _Atomic uint32_t phase;
     _Atomic bool stop; /* it shall stop cleanly */
-    /* From now on calls may fail, and nothing more is promised: while ext4 is
-     * being shut down an fdatasync may return 0 that did nothing, which none
-     * does before the power goes. Set before the cut, looked at after the call. */
+    /* From now on calls may fail, and nothing more is promised, neither an
+     * answer nor what a start found: while a file system is being shut down an
+     * fdatasync of ext4, an fsync of a directory of xfs may return 0 that did
+     * nothing, which none does before the power goes. Set before the cut,
+     * looked at after the call. */
     _Atomic bool cut;
     /* of the program's */
     _Atomic uint64_t acknowledged; /* sets */
@@ -81,8 +84,7 @@ void record_clear(struct record *r);
 
 void record_add_set(struct record_part *p, uint64_t offset, uint32_t len, uint32_t crc);
 /* Replaces a pair so that a kill leaves the old or the new one. */
-void record_put_seen(struct record_seen pair[2], _Atomic uint32_t *turn, uint64_t end,
-                     uint32_t crc);
+void record_put_seen(struct record_seen pair[2], _Atomic uint32_t *turn, struct record_seen seen);
 
 /* Says what is wrong and counts it. */
 __attribute__((format(printf, 2, 3))) void record_object(struct record *r, const char *fmt, ...);

@@ -140,8 +140,10 @@ static void judge_seen(const struct court *c, const struct record_seen *seen, co
     if (seen->end > c->end)
         object(c, "LOST: %s, the log ended at %" PRIu64 ", now at %" PRIu64, when, seen->end,
                c->end);
-    else if (c->first == 0 && crc32c_extend(0, c->log, seen->end) != seen->crc)
-        object(c, "LOST: %s, the first %" PRIu64 " bytes were others", when, seen->end);
+    else if (c->first <= seen->from && crc32c_extend(0, c->log + (seen->from - c->first),
+                                                     seen->end - seen->from) != seen->crc)
+        object(c, "LOST: %s, the bytes from %" PRIu64 " to %" PRIu64 " were others", when,
+               seen->from, seen->end);
 }
 
 /* -- the files -- */
@@ -239,8 +241,10 @@ static bool judge_partition(struct court *c)
     if (c->messages != st.messages && !c->where->goes)
         object(c, "%" PRIu64 " messages, %" PRIu64 " are counted", c->messages, st.messages);
     judge_segments(c);
-    record_put_seen(c->promised->recovered, &c->promised->recovered_turn, c->end,
-                    crc32c_extend(0, c->log, c->end - c->first));
+    if (!c->record->cut)
+        record_put_seen(
+            c->promised->recovered, &c->promised->recovered_turn,
+            (struct record_seen){c->first, c->end, crc32c_extend(0, c->log, c->end - c->first)});
     free(c->log);
     return true;
 }
@@ -258,7 +262,7 @@ static void judge_topics(struct record *r, struct store *store)
             record_object(r, "LOST: topic %s, which was made", name);
         if (topic && (r->topics[i] == TOPIC_REMOVED || r->topics[i] == TOPIC_NONE))
             record_object(r, "topic %s is there, which was removed", name);
-        if (r->topics[i] != TOPIC_NONE)
+        if (r->topics[i] != TOPIC_NONE && !r->cut)
             r->topics[i] = topic ? TOPIC_MADE : TOPIC_REMOVED;
         if (topic)
             topic_put(topic);
