@@ -24,15 +24,7 @@ struct checked {
 
 static int report_run(struct checked *s, const struct pass_at *from, const struct pass_at *to)
 {
-    uint64_t offset = s->seg->base + from->log;
-    uint64_t end = s->seg->base + to->log;
-    uint64_t messages = to->entry - from->entry;
-
-    struct damage d = {.offset = offset,
-                       .end = end,
-                       .number = s->seg->base_number + from->entry,
-                       .messages = messages,
-                       .seen = true};
+    struct damage d = damage_between(s->seg->base, s->seg->base_number, from, to);
     bool known;
     int rc = damage_add(s->part, &d, &known);
 
@@ -41,8 +33,8 @@ static int report_run(struct checked *s, const struct pass_at *from, const struc
     check_found(s->c, FOUND_MESSAGES,
                 "%s/%" PRIu32 "/%020" PRIu64 ".log: damaged: %" PRIu64 " messages, number %" PRIu64
                 " and on, from %" PRIu64 " to %" PRIu64,
-                s->part->topic->name, s->part->index, s->seg->base, messages,
-                s->seg->base_number + from->entry, offset, end);
+                s->part->topic->name, s->part->index, s->seg->base, d.messages, d.number, d.offset,
+                d.end);
     return 0;
 }
 
@@ -52,37 +44,21 @@ static void report_progress(struct check *c)
         c->options->progress(c->options->progress_arg, c->done, c->total);
 }
 
-/* One step of the pass: on to the next report of progress, or over damage. 1:
- * there is more. */
+/* One step of the pass. 1: there is more. */
 static int step(struct checked *s)
 {
-    struct pass_at before = s->pass.at;
-    struct pass_at end = {.entry = s->pass.count, .log = (uint32_t)s->end};
     struct check *c = s->c;
-    uint64_t limit = before.log + STEP_BYTES < s->end ? before.log + STEP_BYTES : s->end;
-    int rc = pass_run(&s->pass, limit);
+    struct pass_step passed;
+    int more = pass_step(&s->pass, STEP_BYTES, s->end, &passed);
+    int rc = more < 0 ? more : 0;
 
-    if (rc < 0)
-        return rc;
-    c->result->messages += s->pass.at.entry - before.entry;
-    c->result->bytes += s->pass.at.log - before.log;
-    c->done += s->pass.at.log - before.log + (s->pass.at.meta - before.meta);
+    c->result->messages += passed.messages;
+    c->result->bytes += passed.log_bytes;
+    c->done += passed.bytes;
     report_progress(c);
-    if (s->pass.at.log >= s->end)
-        return 0;
-    if (rc == 0 && s->pass.at.entry < s->pass.count)
-        return 1;
-    before = s->pass.at;
-    if (rc == 1)
-        rc = pass_skip(&s->pass, &before);
-    if (rc < 0)
-        return rc;
-    if (rc == 0) { /* nothing verifies any more */
-        rc = report_run(s, &before, &end);
-        return rc < 0 ? rc : 0;
-    }
-    rc = report_run(s, &before, &s->pass.at);
-    return rc < 0 ? rc : 1;
+    if (passed.damaged)
+        rc = report_run(s, &passed.from, &passed.to);
+    return rc < 0 ? rc : more;
 }
 
 static int verify(struct checked *s)

@@ -9,12 +9,25 @@
 
 #include "store/findings.h"
 #include "store/inside.h"
+#include "store/pass.h"
 #include "store/view.h"
 
 #define DAMAGED_MAX ((size_t)64 << 20)
 #define FIELDS      4
 
 /* -- in memory -- */
+
+struct damage damage_between(uint64_t base, uint64_t number, const struct pass_at *from,
+                             const struct pass_at *to)
+{
+    return (struct damage){
+        .offset = base + from->log,
+        .end = base + to->log,
+        .number = number + from->entry,
+        .messages = to->entry - from->entry,
+        .seen = true,
+    };
+}
 
 /* The first run that ends at or above offset; touching counts. */
 static size_t place_of(const struct partition *part, uint64_t offset)

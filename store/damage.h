@@ -17,6 +17,7 @@
 #include "base/err.h"
 
 struct partition;
+struct pass_at;
 
 /* Messages that are known to be damaged: the bytes [offset, end). */
 struct damage {
@@ -26,6 +27,11 @@ struct damage {
     bool noted;        /* a .damaged says so */
     bool seen;         /* it was found since the partition was opened */
 };
+
+/* What a pass over the segment at `base`, whose first message is `number`, has just
+ * found between two of its places. */
+struct damage damage_between(uint64_t base, uint64_t number, const struct pass_at *from,
+                             const struct pass_at *to);
 
 /* Adds what was found; a run that touches or covers others of its segment becomes
  * one with them. *known: all of it had been noted or added before. -ENOMEM. */

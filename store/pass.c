@@ -191,3 +191,27 @@ int pass_skip(struct pass *p, struct pass_at *from)
     }
     return 0;
 }
+
+int pass_step(struct pass *p, uint64_t bytes, uint64_t end, struct pass_step *step)
+{
+    const struct pass_at before = p->at;
+    int rc = pass_run(p, before.log + bytes < end ? before.log + bytes : end);
+
+    *step = (struct pass_step){
+        .messages = p->at.entry - before.entry,
+        .log_bytes = p->at.log - before.log,
+        .bytes = (uint64_t)(p->at.log - before.log) + (p->at.meta - before.meta),
+    };
+    if (rc < 0 || p->at.log >= end)
+        return rc < 0 ? rc : 0;
+    if (rc == 0 && p->at.entry < p->count)
+        return 1;
+    step->from = p->at;
+    if (rc == 1)
+        rc = pass_skip(p, &step->from);
+    if (rc < 0)
+        return rc;
+    step->damaged = true;
+    step->to = rc == 1 ? p->at : (struct pass_at){.entry = p->count, .log = (uint32_t)end};
+    return rc;
+}

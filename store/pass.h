@@ -69,4 +69,19 @@ int pass_record(struct pass *p, uint64_t pos, uint64_t len, const uint8_t **byte
  * between *from and at is damage. 0: there is none, and nothing moved. */
 int pass_skip(struct pass *p, struct pass_at *from) MUST_CHECK;
 
+/* What one step has come to. */
+struct pass_step {
+    uint64_t messages;       /* that hold */
+    uint64_t log_bytes;      /* of .log, which they are */
+    uint64_t bytes;          /* of .log and .meta, likewise */
+    bool damaged;            /* the run of messages [from, to) does not hold */
+    struct pass_at from, to; /* set where damaged */
+};
+
+/* One step of verifying the messages that end at position `end`: passes entries
+ * that come to `bytes` of .log or a little more; at one that does not hold it ends,
+ * at the next that does. 1: there is more. 0: the end is reached, or nothing up to
+ * it holds any more. *step is told on failure too: what held before. */
+int pass_step(struct pass *p, uint64_t bytes, uint64_t end, struct pass_step *step) MUST_CHECK;
+
 #endif

@@ -149,11 +149,7 @@ static bool is_listed(const struct partition *part, const struct segment *seg)
 static void note(struct scrubber *s, const struct pass_at *from, const struct pass_at *to)
 {
     struct partition *part = s->seg->part;
-    struct damage d = {.offset = s->seg->base + from->log,
-                       .end = s->seg->base + to->log,
-                       .number = s->number + from->entry,
-                       .messages = to->entry - from->entry,
-                       .seen = true};
+    struct damage d = damage_between(s->seg->base, s->number, from, to);
     bool known = true;
     int rc = 0;
 
@@ -182,22 +178,12 @@ static void say_unreadable(struct scrubber *s, int rc)
 /* One step of the segment at hand. 1: there is more of it. */
 static int step(struct scrubber *s)
 {
-    struct pass_at before = s->pass.at;
-    struct pass_at end = {.entry = s->pass.count, .log = (uint32_t)s->end};
-    uint64_t limit = before.log + STEP_BYTES < s->end ? before.log + STEP_BYTES : s->end;
-    int rc = pass_run(&s->pass, limit);
+    struct pass_step passed;
+    int rc = pass_step(&s->pass, STEP_BYTES, s->end, &passed);
 
-    atomic_fetch_add(&s->bytes, s->pass.at.log - before.log + (s->pass.at.meta - before.meta));
-    if (rc < 0 || s->pass.at.log >= s->end)
-        return rc < 0 ? rc : 0;
-    if (rc == 0 && s->pass.at.entry < s->pass.count)
-        return 1;
-    before = s->pass.at;
-    if (rc == 1)
-        rc = pass_skip(&s->pass, &before);
-    if (rc < 0)
-        return rc;
-    note(s, &before, rc == 1 ? &s->pass.at : &end);
+    atomic_fetch_add(&s->bytes, passed.bytes);
+    if (passed.damaged)
+        note(s, &passed.from, &passed.to);
     return rc;
 }
 

@@ -27,15 +27,7 @@ struct verify {
 /* What lies between `from` and where the pass is now is damaged. */
 static int note_damage(struct verify *v, const struct pass_at *from)
 {
-    uint64_t begin = v->seg->base + from->log;
-    uint64_t end = v->seg->base + v->pass.at.log;
-    uint64_t messages = v->pass.at.entry - from->entry;
-
-    struct damage d = {.offset = begin,
-                       .end = end,
-                       .number = v->seg->base_number + from->entry,
-                       .messages = messages,
-                       .seen = true};
+    struct damage d = damage_between(v->seg->base, v->seg->base_number, from, &v->pass.at);
     bool known;
     int rc = damage_add(v->part, &d, &known);
 
@@ -43,7 +35,7 @@ static int note_damage(struct verify *v, const struct pass_at *from)
         return rc;
     found_say(v->part->store, FOUND_MESSAGES,
               "%s/%" PRIu32 ": damaged: %" PRIu64 " messages from %" PRIu64 " to %" PRIu64,
-              v->part->topic->name, v->part->index, messages, begin, end);
+              v->part->topic->name, v->part->index, d.messages, d.offset, d.end);
     return 0;
 }
 
