@@ -34,7 +34,7 @@ struct stream_hub {
 struct streams {
     pthread_mutex_t lock;
     pthread_cond_t work;   /* for the threads */
-    pthread_cond_t change; /* for streams_stop(): a watch came back, a wait was told */
+    pthread_cond_t change; /* for streams_stop(): what all_quiet() asks has changed */
     struct stream_hub *hubs[BUCKETS];
     struct stream_hub *fired_head, *fired_tail;
     struct stream_wait *ready_head, *ready_tail;
@@ -182,6 +182,13 @@ static int hub_failed(const struct stream_hub *hub)
     return hub->count ? hub->watches[0]->rc : 0;
 }
 
+static void hub_unpin(struct stream_hub *hub)
+{
+    hub->pins--;
+    if (hub->streams->stopping)
+        pthread_cond_broadcast(&hub->streams->change);
+}
+
 static bool hub_armed(const struct stream_hub *hub)
 {
     for (uint32_t i = 0; i < hub->count; i++)
@@ -190,8 +197,21 @@ static bool hub_armed(const struct stream_hub *hub)
     return true;
 }
 
+/* Takes a watch back; the lock is let go meanwhile. */
+static void watch_disarm(struct hub_watch *watch)
+{
+    struct streams *s = watch->hub->streams;
+    bool taken;
+
+    pthread_mutex_unlock(&s->lock);
+    taken = partition_cancel(watch->part, &watch->waiter);
+    pthread_mutex_lock(&s->lock);
+    if (taken)
+        watch->armed = false; /* else it calls back, or has, or is only being armed */
+}
+
 /* Arms the watches that are not. The lock is let go meanwhile, as the store may
- * call back at once. */
+ * call back at once. A stop that comes then finds nothing to take back yet. */
 static void hub_arm(struct stream_hub *hub)
 {
     struct streams *s = hub->streams;
@@ -207,8 +227,10 @@ static void hub_arm(struct stream_hub *hub)
         pthread_mutex_unlock(&s->lock);
         partition_watch(watch->part, end + 1, &watch->waiter);
         pthread_mutex_lock(&s->lock);
+        if (s->stopping && watch->armed)
+            watch_disarm(watch);
     }
-    hub->pins--;
+    hub_unpin(hub);
 }
 
 /* Readies those whose wait is over. The thread that looks tells them, so the
@@ -243,7 +265,7 @@ static void hub_serve(struct stream_hub *hub)
         hub_look(hub, false, 0); /* what is there is read before the failure is told */
         hub_look(hub, true, rc);
     }
-    hub->pins--;
+    hub_unpin(hub);
 }
 
 /* Tells the first of those who are ready; the lock is let go meanwhile. */
@@ -317,8 +339,6 @@ static void *stream_thread(void *arg)
                 s->fired_tail = NULL;
             hub->fired = false;
             hub_serve(hub);
-            if (s->stopping)
-                pthread_cond_broadcast(&s->change);
         } else if (s->ready_head) {
             tell_one(s);
         } else if (s->ending) {
@@ -437,25 +457,13 @@ void streams_kick(struct streams *s, struct topic *topic, int64_t partition)
  * hub then, because its watches looked armed still, has it served, and armed. */
 static void hub_disarm(struct stream_hub *hub)
 {
-    struct streams *s = hub->streams;
-
     hub->pins++;
-    for (uint32_t i = 0; i < hub->count; i++) {
-        struct hub_watch *watch = hub->watches[i];
-
-        if (!watch->armed)
-            continue;
-        pthread_mutex_unlock(&s->lock);
-        if (partition_cancel(watch->part, &watch->waiter)) {
-            pthread_mutex_lock(&s->lock);
-            watch->armed = false;
-        } else {
-            pthread_mutex_lock(&s->lock); /* it calls back, or has */
-        }
-    }
+    for (uint32_t i = 0; i < hub->count; i++)
+        if (hub->watches[i]->armed)
+            watch_disarm(hub->watches[i]);
     if (hub->head)
         hub_fire(hub);
-    hub->pins--;
+    hub_unpin(hub);
 }
 
 static bool hub_unused(const struct stream_hub *hub)
@@ -537,13 +545,8 @@ void streams_stop(struct streams *s)
             hub_disarm(h);
             hub_fire(h);
         }
-    while (!all_quiet(s)) {
-        struct timespec soon;
-
-        clock_gettime(CLOCK_REALTIME, &soon);
-        soon.tv_sec += 1;
-        pthread_cond_timedwait(&s->change, &s->lock, &soon);
-    }
+    while (!all_quiet(s))
+        pthread_cond_wait(&s->change, &s->lock);
     pthread_mutex_unlock(&s->lock);
 }
 

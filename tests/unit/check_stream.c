@@ -59,11 +59,25 @@ uint64_t partition_visible_end(const struct partition *part)
     return part->visible;
 }
 
+/* Each runs once, between the store and who asked it. */
+static void (*while_watched)(void);
+static void (*while_cancelled)(void);
+
+static void run_once(void (**meanwhile)(void))
+{
+    void (*run)(void) = *meanwhile;
+
+    *meanwhile = NULL;
+    if (run)
+        run();
+}
+
 void partition_watch(struct partition *part, uint64_t end, struct waiter *w)
 {
     int rc;
     bool now;
 
+    run_once(&while_watched);
     pthread_mutex_lock(&part->lock);
     part->armed_ever++;
     rc = part->failed;
@@ -88,19 +102,14 @@ static bool unlink_watch(struct partition *part, struct waiter *w)
     return false;
 }
 
-static void (*while_cancelled)(void); /* runs once, between the store and who asked it */
-
 bool partition_cancel(struct partition *part, struct waiter *w)
 {
-    void (*meanwhile)(void) = while_cancelled;
     bool was;
 
     pthread_mutex_lock(&part->lock);
     was = unlink_watch(part, w);
     pthread_mutex_unlock(&part->lock);
-    while_cancelled = NULL;
-    if (meanwhile)
-        meanwhile();
+    run_once(&while_cancelled);
     return was;
 }
 
@@ -376,6 +385,42 @@ START_TEST(a_stop_tells_all)
 }
 END_TEST
 
+static pthread_t stopper;
+static _Atomic bool stop_was_here;
+
+static void *stop(void *arg)
+{
+    (void)arg;
+    streams_stop(streams);
+    return NULL;
+}
+
+static void stop_looks(void)
+{
+    stop_was_here = true;
+}
+
+static void stop_comes(void)
+{
+    while_cancelled = stop_looks;
+    pthread_create(&stopper, NULL, stop, NULL);
+    while (!stop_was_here)
+        sched_yield();
+}
+
+/* It takes back what the store does not have yet. */
+START_TEST(a_stop_while_a_watch_is_being_armed)
+{
+    struct reader r;
+
+    while_watched = stop_comes;
+    ck_assert(begin(&r, 0, 0));
+    ck_assert_int_eq(told(&r), ERR_STOPPING);
+    pthread_join(stopper, NULL);
+    ck_assert_ptr_null(topic.parts[0].watches);
+}
+END_TEST
+
 /* -- all at once -- */
 
 static _Atomic bool over;
@@ -466,6 +511,7 @@ int main(void)
     tcase_add_test(tc, unused_watches_are_dropped);
     tcase_add_loop_test(tc, one_who_comes_while_watches_are_dropped, 0, 3);
     tcase_add_test(tc, a_stop_tells_all);
+    tcase_add_test(tc, a_stop_while_a_watch_is_being_armed);
     tcase_add_test(tc, no_wake_up_is_lost);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
