@@ -20,8 +20,9 @@
 #endif
 #endif
 
-static uint64_t fail_at; /* this call, counted down; 0 = none */
-static bool failed;
+/* Without FAILING_MALLOC not every program has a use for them. */
+static uint64_t fail_at __attribute__((unused)); /* this call, counted down; 0 = none */
+static bool failed __attribute__((unused));
 
 #ifdef FAILING_MALLOC
 void *__libc_malloc(size_t n);
