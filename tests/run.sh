@@ -6,7 +6,7 @@
 # A limit holds for the programs named after it, times TOPICFS_SCALE. A program runs in a session
 # and a TMPDIR of its own; what passes gets a line, what fails is shown in full. Besides a `not ok`
 # these fail: a time limit reached, a bad exit status, no TAP line at all, fewer lines than planned,
-# a process or a mount left behind, and, where CI is set, a skip.
+# a process or a mount left behind, a sanitizer's report by whatever it ran, and, where CI is set, a skip.
 # The last line is `N passed, N failed`.
 set -u
 shopt -s extglob
@@ -121,12 +121,21 @@ show_failure()
     cat "$1"
 }
 
+# What the sanitizers have to say goes to FILE.PID: a program's output may be nobody's, or a test's.
+# (gcc's UBSan beside ASan knows no log_path: that goes to stderr.)
+report_to()
+{
+    export ASAN_OPTIONS=$ASAN_OPTIONS:log_path=$1
+    export TSAN_OPTIONS=$TSAN_OPTIONS:log_path=$1
+}
+
 run_one()
 {
     local dir=$work/$1 limit=$2 words pid rc passed failed skipped why left began took name note
     read -ra words <<<"$3"
     name=${words[0]#"$PWD"/}
     mkdir -p "$dir/tmp"
+    [[ -n $sanitizer ]] && report_to "$dir/report"
     began=${EPOCHREALTIME/[.,]/}
     TMPDIR=$dir/tmp setsid env --default-signal=INT,QUIT \
         "${fixed_addresses[@]}" timeout -k 20 "$limit" "${words[@]}" >"$dir/log" 2>&1 </dev/null &
@@ -138,6 +147,9 @@ run_one()
     left=$(end_session "$pid")
     [[ -n $left ]] && why+="left running: $left; "
     rm -f "$dir/session"
+    if cat "$dir"/report.* >>"$dir/log" 2>/dev/null || grep -q ': runtime error: ' "$dir/log"; then
+        why+="a sanitizer's report; "
+    fi
     left=$(unmount_below "$dir")
     [[ -n $left ]] && why+="left mounted: ${left//$'\n'/ }; "
     [[ -n $why && $failed == 0 ]] && failed=1
@@ -156,7 +168,7 @@ run_one()
             show_failure "$dir/log" | sed 's/^/      | /'
         fi
     } 9>"$work/lock"
-    rm -rf --one-file-system "$dir/tmp" "$dir/log"
+    rm -rf --one-file-system "$dir/tmp" "$dir/log" "$dir"/report.*
 }
 
 running=0

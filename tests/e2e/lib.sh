@@ -359,10 +359,15 @@ run_case()
 (
     DIR=$FILE_DIR/$1 STORE=$FILE_DIR/$1/store MNT=$FILE_DIR/$1/mnt LOG=$FILE_DIR/$1/log
     mkdir -p "$MNT" && cd "$DIR" && : >"$LOG" || exit 1
+    if [[ -n ${TOPICFS_SANITIZER:-} ]]; then
+        # see report_to in tests/run.sh
+        export ASAN_OPTIONS=${ASAN_OPTIONS:-}:log_path=$DIR/report
+        export TSAN_OPTIONS=${TSAN_OPTIONS:-}:log_path=$DIR/report
+    fi
     trap end_case EXIT
     trap 'exit 143' TERM INT HUP
     "$1" || true
-    if grep -E '(Address|Thread|Leak)Sanitizer|runtime error:' "$LOG"; then
+    if cat "$DIR"/report.* 2>/dev/null || grep -E 'Sanitizer: |: runtime error: ' "$LOG"; then
         fail "the sanitizers have nothing to say about $1"
     fi
     # Said last so that the lines of an ended subshell are told from those of a finished one.
