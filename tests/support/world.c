@@ -374,11 +374,11 @@ static const char *keep_bytes(struct world *w, const struct set *set)
     return kept->bytes;
 }
 
-struct ledger_set *world_note_set(struct world *w, const char *name, uint32_t index,
+struct ledger_set *world_note_set(struct world *w, const char *topic, uint32_t part,
                                   const struct set *set)
 {
-    struct ledger_part *part = &ledger_topic(&w->ledger, name)->parts[index];
-    struct ledger_set *noted = ledger_add_set(part, keep_bytes(w, set), set->log_bytes,
+    struct ledger_part *ledger = &ledger_topic(&w->ledger, topic)->parts[part];
+    struct ledger_set *noted = ledger_add_set(ledger, keep_bytes(w, set), set->log_bytes,
                                               set->meta.len, (uint32_t)set->count, at(w));
 
     noted->produced = set->produced;
@@ -387,10 +387,10 @@ struct ledger_set *world_note_set(struct world *w, const char *name, uint32_t in
     return noted;
 }
 
-bool world_append_set(struct world *w, const char *name, uint32_t index, struct set *set)
+bool world_append_set(struct world *w, const char *topic, uint32_t part, struct set *set)
 {
-    struct topic *topic = store_topic_find(w->store, name);
-    struct partition *p = partition_of(topic, index);
+    struct topic *t = store_topic_find(w->store, topic);
+    struct partition *p = partition_of(t, part);
     struct ledger_set *noted;
     struct err err = {0};
     uint64_t offset = UINT64_MAX;
@@ -400,7 +400,7 @@ bool world_append_set(struct world *w, const char *name, uint32_t index, struct 
     if (!p)
         abort();
     failed_before = has_failed(p);
-    noted = world_note_set(w, name, index, set);
+    noted = world_note_set(w, topic, part, set);
     rc = partition_append(p, set, &offset, &err);
     if (rc == 0) {
         noted->done = at(w);
@@ -409,9 +409,9 @@ bool world_append_set(struct world *w, const char *name, uint32_t index, struct 
         if (failed_before || !has_failed(p)) /* else it could not be undone: who knows */
             noted->gone = at(w);
         if (!w->lenient)
-            world_wrong(w, "append to %s/%u: %d: %s", name, index, rc, err.text);
+            world_wrong(w, "append to %s/%u: %d: %s", topic, part, rc, err.text);
     }
-    topic_put(topic);
+    topic_put(t);
     note_visible(w);
     return rc == 0;
 }
@@ -486,14 +486,14 @@ bool world_append_keyed(struct world *w, const char *topic, uint32_t part, uint3
     return ok;
 }
 
-bool world_gap(struct world *w, const char *name, uint32_t index, uint32_t bytes, uint32_t messages)
+bool world_gap(struct world *w, const char *topic, uint32_t part, uint32_t bytes, uint32_t messages)
 {
-    struct ledger_part *part = &ledger_topic(&w->ledger, name)->parts[index];
-    struct topic *topic = store_topic_find(w->store, name);
-    struct partition *p = partition_of(topic, index);
+    struct ledger_part *ledger = &ledger_topic(&w->ledger, topic)->parts[part];
+    struct topic *t = store_topic_find(w->store, topic);
+    struct partition *p = partition_of(t, part);
     uint64_t end = partition_end(p);
-    uint64_t number = ledger_next_number(part, at(w));
-    struct ledger_set *noted = ledger_add_set(part, NULL, bytes, 0, messages, at(w));
+    uint64_t number = ledger_next_number(ledger, at(w));
+    struct ledger_set *noted = ledger_add_set(ledger, NULL, bytes, 0, messages, at(w));
     bool failed_before = has_failed(p);
     struct err err = {0};
     int rc;
@@ -503,14 +503,14 @@ bool world_gap(struct world *w, const char *name, uint32_t index, uint32_t bytes
     if (rc == 0) {
         noted->done = at(w);
         noted->offset = end;
-        ledger_add_mark(part, at(w), end + bytes, true);
+        ledger_add_mark(ledger, at(w), end + bytes, true);
     } else {
         if (failed_before || !has_failed(p)) /* else it could not be undone: who knows */
             noted->gone = at(w);
         if (!w->lenient)
-            world_wrong(w, "gap in %s/%u: %d: %s", name, index, rc, err.text);
+            world_wrong(w, "gap in %s/%u: %d: %s", topic, part, rc, err.text);
     }
-    topic_put(topic);
+    topic_put(t);
     note_visible(w);
     return rc == 0;
 }
@@ -536,39 +536,39 @@ static void waited(struct waiter *waiter, int rc)
 }
 
 /* Waits for `end`; then all below `mark` is known to be there. */
-static bool wait_until(struct world *w, const char *name, uint32_t index, enum wait_for what,
+static bool wait_until(struct world *w, const char *topic, uint32_t part, enum wait_for what,
                        uint64_t end, uint64_t mark)
 {
-    struct ledger_topic *t = ledger_topic(&w->ledger, name);
-    struct topic *topic = store_topic_find(w->store, name);
-    struct partition *p = partition_of(topic, index);
+    struct ledger_topic *ledger = ledger_topic(&w->ledger, topic);
+    struct topic *t = store_topic_find(w->store, topic);
+    struct partition *p = partition_of(t, part);
     struct waiting wait = {.waiter = {.done = waited},
                            .w = w,
-                           .part = &t->parts[index],
+                           .part = &ledger->parts[part],
                            .mark = mark,
-                           .durable = what == WAIT_DURABLE || !t->os};
+                           .durable = what == WAIT_DURABLE || !ledger->os};
 
     partition_wait(p, end, what, &wait.waiter);
     for (int rounds = 0; !wait.called && rounds < 1000; rounds++)
         store_work(w->store, true);
     if (!wait.called)
-        world_wrong(w, "%s/%u: a wait never ended", name, index);
+        world_wrong(w, "%s/%u: a wait never ended", topic, part);
     else if (wait.waiter.rc < 0 && !w->lenient)
-        world_wrong(w, "%s/%u: wait: %d", name, index, wait.waiter.rc);
+        world_wrong(w, "%s/%u: wait: %d", topic, part, wait.waiter.rc);
     if (!wait.called)
         partition_cancel(p, &wait.waiter);
-    topic_put(topic);
+    topic_put(t);
     note_visible(w);
     return wait.called && wait.waiter.rc == 0;
 }
 
-static bool wait_for(struct world *w, const char *name, uint32_t index, enum wait_for what)
+static bool wait_for(struct world *w, const char *topic, uint32_t part, enum wait_for what)
 {
-    struct topic *topic = store_topic_find(w->store, name);
-    uint64_t end = partition_end(partition_of(topic, index));
+    struct topic *t = store_topic_find(w->store, topic);
+    uint64_t end = partition_end(partition_of(t, part));
 
-    topic_put(topic);
-    return wait_until(w, name, index, what, end, end);
+    topic_put(t);
+    return wait_until(w, topic, part, what, end, end);
 }
 
 bool world_wait_end(struct world *w, const char *topic, uint32_t part, uint64_t end, uint64_t mark)

@@ -110,7 +110,7 @@ __attribute__((format(printf, 2, 3))) void world_wrong(struct world *w, const ch
 /* A line that is like no other, without its '\n'; its length. */
 size_t world_line(struct world *w, char *to, size_t room, uint32_t bytes);
 /* Notes in the ledger that the set is asked for. */
-struct ledger_set *world_note_set(struct world *w, const char *name, uint32_t index,
+struct ledger_set *world_note_set(struct world *w, const char *topic, uint32_t part,
                                   const struct set *set);
 /* Appends a set that is ready, and notes it. */
 bool world_append_set(struct world *w, const char *topic, uint32_t part, struct set *set);

@@ -57,11 +57,11 @@ bool world_produce_anew(struct world *w, const char *topic, uint32_t part, int64
 /* -- sending again -- */
 
 /* The set of the ledger is sent once more. `there`: it is in the log for sure. */
-static bool send_set(struct world *w, const char *name, uint32_t index, size_t which, bool there)
+static bool send_set(struct world *w, const char *topic, uint32_t part, size_t which, bool there)
 {
-    struct ledger_part *part = part_of(w, name, index);
-    struct topic *topic = store_topic_find(w->store, name);
-    struct partition *p = topic_partition(topic, index);
+    struct ledger_part *ledger = part_of(w, topic, part);
+    struct topic *t = store_topic_find(w->store, topic);
+    struct partition *p = topic_partition(t, part);
     bool failed_before = partition_failed(p);
     struct appended at = {0};
     struct ledger_set *noted;
@@ -70,8 +70,8 @@ static bool send_set(struct world *w, const char *name, uint32_t index, size_t w
     uint64_t end;
     int rc;
 
-    producing_set(&set, &part->sets[which]);
-    noted = world_note_set(w, name, index, &set); /* moves the sets */
+    producing_set(&set, &ledger->sets[which]);
+    noted = world_note_set(w, topic, part, &set); /* moves the sets */
     if (w->fault.remembers && !there) {
         at = (struct appended){partition_end(p), partition_end(p), 0, true};
         rc = 0;
@@ -84,24 +84,24 @@ static bool send_set(struct world *w, const char *name, uint32_t index, size_t w
         if (failed_before || !partition_failed(p))
             noted->gone = memdisk_at(w->disk);
         if (!w->lenient)
-            world_wrong(w, "sending again to %s/%u: %d: %s", name, index, rc, err.text);
+            world_wrong(w, "sending again to %s/%u: %d: %s", topic, part, rc, err.text);
     } else if (at.duplicate) {
-        part->set_count--; /* it was not asked for a second time, as it turns out */
-        if (there && part->sets[which].offset != at.offset)
-            world_wrong(w, "%s/%u: a set at %" PRIu64 " sent again is said to be at %" PRIu64, name,
-                        index, part->sets[which].offset, at.offset);
+        ledger->set_count--; /* it was not asked for a second time, as it turns out */
+        if (there && ledger->sets[which].offset != at.offset)
+            world_wrong(w, "%s/%u: a set at %" PRIu64 " sent again is said to be at %" PRIu64,
+                        topic, part, ledger->sets[which].offset, at.offset);
         if (!there && !w->fault.remembers)
-            world_wrong(w, "%s/%u: a set that was cut is called a duplicate", name, index);
+            world_wrong(w, "%s/%u: a set that was cut is called a duplicate", topic, part);
     } else {
         noted->done = memdisk_at(w->disk);
         noted->offset = at.offset;
         if (there)
-            world_wrong(w, "%s/%u: a set was appended twice", name, index);
+            world_wrong(w, "%s/%u: a set was appended twice", topic, part);
     }
     if (rc == 0 && at.duplicate && w->fault.hasty)
-        ledger_add_mark(part, memdisk_at(w->disk), end, true);
-    topic_put(topic);
-    return rc == 0 && world_wait_end(w, name, index, at.end, end);
+        ledger_add_mark(ledger, memdisk_at(w->disk), end, true);
+    topic_put(t);
+    return rc == 0 && world_wait_end(w, topic, part, at.end, end);
 }
 
 bool world_send_again(struct world *w, const char *topic, uint32_t part, int64_t id)
