@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/diag.h"
 #include "base/fileio.h"
+#include "base/plural.h"
 #include "store/check.h"
 
 #define SAY_EVERY_US ((uint64_t)500000)
@@ -125,10 +126,11 @@ static void sum_up(const struct run *run, const struct check_result *r, int stat
         [CHECK_REPAIRED] = "was damaged; repaired",
     };
 
-    printf("%s: %" PRIu64 " topics, %" PRIu64 " partitions, %" PRIu64 " segments; %" PRIu64
-           " messages of %" PRIu64 " bytes verified, %" PRIu64 " damaged: %s\n",
-           run->store, r->topics, r->partitions, r->segments, r->messages, r->bytes, r->damaged,
-           verdicts[status]);
+    printf("%s: %" PRIu64 " topic%s, %" PRIu64 " partition%s, %" PRIu64 " segment%s; %" PRIu64
+           " message%s of %" PRIu64 " byte%s verified, %" PRIu64 " damaged: %s\n",
+           run->store, r->topics, plural(r->topics), r->partitions, plural(r->partitions),
+           r->segments, plural(r->segments), r->messages, plural(r->messages), r->bytes,
+           plural(r->bytes), r->damaged, verdicts[status]);
 }
 
 static int run_check(struct run *run)

@@ -31,6 +31,7 @@
 
 #include "base/buf.h"
 #include "base/diag.h"
+#include "base/plural.h"
 
 #define REST_KEPT_BYTES 65536 /* a larger buffer is not kept for the next line */
 #define PIECE_MIN_BYTES \
@@ -132,8 +133,9 @@ void publisher_release(struct publisher *p)
     int rc = publisher_publish_rest(p, &err);
 
     if (rc < 0)
-        diag_say("%s: %zu bytes without a newline could not be published at the last close: %s",
-                 topic_name(p->topic), bytes, err.text[0] ? err.text : err_sentence(rc));
+        diag_say("%s: %zu byte%s without a newline could not be published at the last close: %s",
+                 topic_name(p->topic), bytes, plural(bytes),
+                 err.text[0] ? err.text : err_sentence(rc));
     pthread_mutex_destroy(&p->lock);
     buf_release(&p->rest);
     free(p->touched);

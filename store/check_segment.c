@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/plural.h"
 #include "store/checking.h"
 #include "store/pass.h"
 #include "store/producers.h"
@@ -31,10 +32,10 @@ static int report_run(struct checked *s, const struct pass_at *from, const struc
     if (rc < 0 || known)
         return rc;
     check_found(s->c, FOUND_MESSAGES,
-                "%s/%" PRIu32 "/%020" PRIu64 ".log: damaged: %" PRIu64 " messages, number %" PRIu64
+                "%s/%" PRIu32 "/%020" PRIu64 ".log: damaged: %" PRIu64 " message%s, number %" PRIu64
                 " and on, from %" PRIu64 " to %" PRIu64,
-                s->part->topic->name, s->part->index, s->seg->base, d.messages, d.number, d.offset,
-                d.end);
+                s->part->topic->name, s->part->index, s->seg->base, d.messages, plural(d.messages),
+                d.number, d.offset, d.end);
     return 0;
 }
 
@@ -75,11 +76,14 @@ static int verify(struct checked *s)
         do
             rc = step(s);
         while (rc > 0);
-    if (rc == 0 && s->pass.at.log == s->end && s->pass.meta.size > s->pass.at.meta)
+    if (rc == 0 && s->pass.at.log == s->end && s->pass.meta.size > s->pass.at.meta) {
+        uint64_t bytes = s->pass.meta.size - s->pass.at.meta;
+
         check_found(s->c, FOUND_EXTRA_BYTES,
-                    "%s/%" PRIu32 "/%020" PRIu64 ".meta: %" PRIu64 " bytes behind the last message",
-                    s->part->topic->name, s->part->index, s->seg->base,
-                    s->pass.meta.size - s->pass.at.meta);
+                    "%s/%" PRIu32 "/%020" PRIu64 ".meta: %" PRIu64
+                    " byte%s behind the last message",
+                    s->part->topic->name, s->part->index, s->seg->base, bytes, plural(bytes));
+    }
     pass_close(&s->pass);
     return rc;
 }
@@ -116,9 +120,10 @@ static void check_notes(struct checked *s)
         if (!d->noted || d->offset < s->seg->base || d->end > s->seg->base + s->end)
             continue;
         check_found(s->c, d->seen ? FOUND_KNOWN_DAMAGE : FOUND_STALE_NOTE,
-                    "%s/%" PRIu32 "/%020" PRIu64 ".damaged: %" PRIu64 " messages from %" PRIu64
+                    "%s/%" PRIu32 "/%020" PRIu64 ".damaged: %" PRIu64 " message%s from %" PRIu64
                     " to %" PRIu64,
-                    part->topic->name, part->index, s->seg->base, d->messages, d->offset, d->end);
+                    part->topic->name, part->index, s->seg->base, d->messages, plural(d->messages),
+                    d->offset, d->end);
         if (d->seen)
             continue;
         part->damages[i].noted = false;

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "base/diag.h"
+#include "base/plural.h"
 #include "store/inside.h"
 #include "store/pass.h"
 
@@ -136,9 +137,10 @@ static int note_sets(struct partition *part, struct segment *seg, bool newest,
         rc = read_sets(&r, newest ? part->appended.number - seg->base_number : r.pass.count);
     pass_close(&r.pass);
     if (r.damaged > 0)
-        diag_say("%s/%" PRIu32 "/%020" PRIu64 ": damaged: %" PRIu64 " messages do not read back: "
+        diag_say("%s/%" PRIu32 "/%020" PRIu64 ": damaged: %" PRIu64
+                 " message%s cannot be read back: "
                  "the producers before them are unknown now",
-                 part->topic->name, part->index, seg->base, r.damaged);
+                 part->topic->name, part->index, seg->base, r.damaged, plural(r.damaged));
     return rc;
 }
 

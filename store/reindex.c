@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "base/plural.h"
 #include "store/pass.h"
 #include "store/repair.h"
 
@@ -312,9 +313,9 @@ int repair_index(struct partition *part, const struct found *found, size_t i, st
         rc = publish(&r);
     if (rc == 0)
         found_say(part->store, FOUND_MADE_INDEX,
-                  "%s/%" PRIu32 "/%020" PRIu64 ".idx: made anew, %s, for %" PRIu64 " messages",
+                  "%s/%" PRIu32 "/%020" PRIu64 ".idx: made anew, %s, for %" PRIu64 " message%s",
                   part->topic->name, part->index, r.seg->base,
-                  r.kept ? "its header" : "from the lines of .log", r.count);
+                  r.kept ? "its header" : "from the lines of .log", r.count, plural(r.count));
     close_files(&r, rc < 0);
     if (rc < 0 && why.code == rc)
         return err_set(err, rc, "%s", why.text);

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/plural.h"
 #include "store/findings.h"
 #include "store/inside.h"
 #include "store/recover.h"
@@ -418,9 +419,9 @@ int replay_journals(struct store *store, uint64_t *sequence, bool *keep, struct 
         err_set(err, rc, "reading the journal: %s", err_sentence(rc));
     if (rp.no_room)
         found_say(store, FOUND_NO_ROOM,
-                  "no room to replay the journal: free %" PRIu64 " bytes and start again; until "
+                  "no room to replay the journal: free %" PRIu64 " byte%s and start again; until "
                   "then the partitions named above are read-only",
-                  rp.missing_bytes);
+                  rp.missing_bytes, plural(rp.missing_bytes));
     *keep = rp.no_room || rp.keep;
     store->journal.damaged = rp.damaged;
     atomic_store(&store->parts_replayed, rp.parts);

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/plural.h"
 #include "store/findings.h"
 #include "store/inside.h"
 #include "store/recover.h"
@@ -464,9 +465,10 @@ static int joint_is_damaged(struct partition *part, const struct found_segment *
     if (rc < 0 || known)
         return rc;
     found_say(part->store, FOUND_SHORT_SEGMENT,
-              "%s/%" PRIu32 "/%020" PRIu64 ": damaged: of %" PRIu64 " bytes, %" PRIu64
-              " with %" PRIu64 " messages are there",
-              part->topic->name, part->index, s->base, end - s->base, good, entries);
+              "%s/%" PRIu32 "/%020" PRIu64 ": damaged: of %" PRIu64 " byte%s, %" PRIu64
+              " with %" PRIu64 " message%s are there",
+              part->topic->name, part->index, s->base, end - s->base, plural(end - s->base), good,
+              entries, plural(entries));
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/plural.h"
 #include "store/findings.h"
 #include "store/inside.h"
 
@@ -161,9 +162,10 @@ static void note(struct scrubber *s, const struct pass_at *from, const struct pa
         return; /* without memory: the next pass finds it again */
     atomic_fetch_add(&s->damaged_messages, d.messages);
     found_say(s->store, FOUND_MESSAGES,
-              "%s/%" PRIu32 "/%020" PRIu64 ".log: damaged: %" PRIu64 " messages from %" PRIu64
+              "%s/%" PRIu32 "/%020" PRIu64 ".log: damaged: %" PRIu64 " message%s from %" PRIu64
               " to %" PRIu64,
-              part->topic->name, part->index, s->seg->base, d.messages, d.offset, d.end);
+              part->topic->name, part->index, s->seg->base, d.messages, plural(d.messages),
+              d.offset, d.end);
 }
 
 static void say_unreadable(struct scrubber *s, int rc)

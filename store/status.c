@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "base/plural.h"
 #include "store/inside.h"
 
 #define PARTITIONS_SHOWN 100u
@@ -46,8 +47,9 @@ static int put_partition(struct partition *part, struct buf *out)
     if (rc == 0 && st.failed)
         rc = buf_printf(out, "read-only: %s; ", st.why);
     if (rc == 0 && st.damaged_runs > 0)
-        rc = buf_printf(out, "damaged: %" PRIu64 " messages in %" PRIu32 " runs; ",
-                        st.damaged_messages, st.damaged_runs);
+        rc = buf_printf(out, "damaged: %" PRIu64 " message%s in %" PRIu32 " run%s; ",
+                        st.damaged_messages, plural(st.damaged_messages), st.damaged_runs,
+                        plural(st.damaged_runs));
     if (rc == 0)
         rc = buf_printf(out, "%s\n", what_to_do(st.failed ? part->fail_code : ERR_DAMAGED));
     return rc < 0 ? rc : 1;
@@ -138,8 +140,8 @@ static int put_waiters(struct store *store, struct buf *out)
     pthread_mutex_unlock(&fl->lock);
     since = waiting > 0 ? oldest_wait(store) : UINT64_MAX;
     now = clock_mono_us();
-    rc = buf_printf(out, "not flushed yet: %" PRIu64 " bytes\nwaiting for a flush: %" PRIu64,
-                    unflushed, waiting);
+    rc = buf_printf(out, "not flushed yet: %" PRIu64 " byte%s\nwaiting for a flush: %" PRIu64,
+                    unflushed, plural(unflushed), waiting);
     if (rc == 0 && since < now)
         rc = buf_printf(out, ", the first for %" PRIu64 " ms", (now - since) / 1000);
     return rc == 0 ? buf_printf(out, "\n") : rc;
@@ -164,17 +166,21 @@ static int put_flushes(struct store *store, struct buf *out)
 {
     struct flusher *fl = &store->flusher;
     struct journal *j = &store->journal;
+    uint64_t parts = atomic_load(&store->parts_replayed);
+    uint64_t cut = atomic_load(&store->messages_cut);
+    uint64_t removed = atomic_load(&store->retainer.segments_removed);
+    uint64_t scrubbed = atomic_load(&store->scrubber.bytes);
 
     return buf_printf(
         out,
         "journal: %s\njournal flushes: %" PRIu64 "\ndirect flushes: %" PRIu64
         "\njournal turns: %" PRIu64 "\ncheckpoints: %" PRIu64 "\nreplayed at start: %" PRIu64
-        " parts\ncut at start: %" PRIu64 " messages\nremoved by retention: %" PRIu64
-        " segments\nscrubbed: %" PRIu64 " bytes, in %" PRIu64 " passes to their end\n",
+        " part%s\ncut at start: %" PRIu64 " message%s\nremoved by retention: %" PRIu64
+        " segment%s\nscrubbed: %" PRIu64 " byte%s\nscrub passes: %" PRIu64 "\n",
         journal_state(j), atomic_load(&fl->journal_flushes), atomic_load(&fl->direct_flushes),
-        atomic_load(&j->turns), atomic_load(&fl->checkpoints), atomic_load(&store->parts_replayed),
-        atomic_load(&store->messages_cut), atomic_load(&store->retainer.segments_removed),
-        atomic_load(&store->scrubber.bytes), atomic_load(&store->scrubber.passes));
+        atomic_load(&j->turns), atomic_load(&fl->checkpoints), parts, plural(parts), cut,
+        plural(cut), removed, plural(removed), scrubbed, plural(scrubbed),
+        atomic_load(&store->scrubber.passes));
 }
 
 static int put_reserve(struct store *store, struct buf *out)

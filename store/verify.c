@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/plural.h"
 #include "store/findings.h"
 #include "store/inside.h"
 #include "store/pass.h"
@@ -34,8 +35,9 @@ static int note_damage(struct verify *v, const struct pass_at *from)
     if (rc < 0 || known)
         return rc;
     found_say(v->part->store, FOUND_MESSAGES,
-              "%s/%" PRIu32 ": damaged: %" PRIu64 " messages from %" PRIu64 " to %" PRIu64,
-              v->part->topic->name, v->part->index, d.messages, d.offset, d.end);
+              "%s/%" PRIu32 ": damaged: %" PRIu64 " message%s from %" PRIu64 " to %" PRIu64,
+              v->part->topic->name, v->part->index, d.messages, plural(d.messages), d.offset,
+              d.end);
     return 0;
 }
 
@@ -107,6 +109,8 @@ static int start_at_slot(struct verify *v)
 static int cut_tail(struct verify *v)
 {
     const struct pass_at *kept = &v->pass.kept;
+    uint64_t bytes = v->pass.log.size > kept->log ? v->pass.log.size - kept->log : 0;
+    uint64_t messages = v->pass.count - kept->entry;
     uint64_t idx_bytes;
     int rc = v->io->ops->size(v->io, v->seg->fd[SUFFIX_IDX], &idx_bytes);
 
@@ -116,12 +120,11 @@ static int cut_tail(struct verify *v)
         idx_bytes == IDX_HEADER_BYTES + kept->entry * IDX_ENTRY_BYTES)
         return 0;
     found_say(v->part->store, FOUND_TORN_TAIL,
-              "%s/%" PRIu32 ": cut a torn tail at %" PRIu64 ": %" PRIu64 " bytes, %" PRIu64
-              " messages that were never acknowledged",
-              v->part->topic->name, v->part->index, v->seg->base + kept->log,
-              v->pass.log.size > kept->log ? v->pass.log.size - kept->log : 0,
-              v->pass.count - kept->entry);
-    atomic_fetch_add(&v->part->store->messages_cut, v->pass.count - kept->entry);
+              "%s/%" PRIu32 ": cut a torn tail at %" PRIu64 ": %" PRIu64 " byte%s, %" PRIu64
+              " message%s, never acknowledged",
+              v->part->topic->name, v->part->index, v->seg->base + kept->log, bytes, plural(bytes),
+              messages, plural(messages));
+    atomic_fetch_add(&v->part->store->messages_cut, messages);
     return segment_cut(v->seg, kept->log, kept->entry, kept->meta);
 }
 

@@ -82,7 +82,7 @@ case_a_changed_byte_is_damage()
     flip "t/0/$SEGMENT.log" 3
     before=$(fingerprint)
     check 3
-    like "$REPORT" "t/0/$SEGMENT.log: damaged: 1 messages, number 1 and on, from 2 to 5: " \
+    like "$REPORT" "t/0/$SEGMENT.log: damaged: 1 message, number 1 and on, from 2 to 5: " \
         "names the file, the message, the offsets"
     like "$REPORT" "4 messages of 15 bytes verified, 1 damaged: damaged" "sums up"
     is "$(fingerprint)" "$before" "changed nothing"
@@ -93,7 +93,7 @@ case_a_changed_index_is_damage()
     left_cleanly || return
     flip "t/0/$SEGMENT.idx" $((4096 + 16 + 4))
     check 3
-    like "$REPORT" "1 messages, number 1 and on, from 2 to 5" "names the message"
+    like "$REPORT" "1 message, number 1 and on, from 2 to 5" "names the message"
 }
 
 case_a_lost_index_is_damage()
@@ -130,13 +130,13 @@ case_a_repair_notes_a_changed_byte()
     is "$(head -n 1 "$STORE/t/0/$SEGMENT.damaged")" "1 2 3 1" "number, offset, bytes, messages"
     before=$(fingerprint)
     check 0
-    like "$REPORT" "1 messages from 2 to 5: a repair noted it" "known from then on"
+    like "$REPORT" "1 message from 2 to 5: a repair noted it" "known from then on"
     check 0 --repair
     is "$(fingerprint)" "$before" "a second repair changes nothing"
     daemon_start || return
     is "$(within 20 head -n 3 "$MNT/t/earliest+" 2>/dev/null)" $'a\nccc\ndddd' "readers of messages skip it"
     is "$(tail -c +3 "$MNT/t/0/0-" | head -c 3 | tr -d '\n' | wc -c)" 2 "raw readers see the bytes"
-    like "$(<"$MNT/.status")" "partition t/0: damaged: 1 messages in 1 runs" "the status tells"
+    like "$(<"$MNT/.status")" "partition t/0: damaged: 1 message in 1 run" "the status tells"
     publish t e
     is "$(tail -n 1 "$MNT/t/0/0-")" e "it takes messages"
 }
@@ -189,9 +189,9 @@ case_the_scrubber_finds_what_was_changed()
     daemon_stop
     flip "t/0/$SEGMENT.log" 2500
     daemon_start "${small[@]}" || return
-    becomes "partition t/0: damaged: 1 messages in 1 runs; stop topicfs and see what \`topicfs check\` says" \
+    becomes "partition t/0: damaged: 1 message in 1 run; stop topicfs and see what \`topicfs check\` says" \
         "the status tells" grep "^partition t/0" "$MNT/.status"
-    like "$(<"$LOG")" "$SEGMENT.log: damaged: 1 messages from 2000 to 3000" "so does the log"
+    like "$(<"$LOG")" "$SEGMENT.log: damaged: 1 message from 2000 to 3000" "so does the log"
     like "$(<"$MNT/.metrics")" "topicfs_scrub_damaged_messages_total 1" "and the metrics"
 }
 

@@ -211,7 +211,7 @@ START_TEST(a_flipped_byte_is_noted_and_skipped)
     leave_three();
     file_flip(&f, SEG0_LOG, 5);
     check(FOUND_DAMAGE);
-    expect(FOUND_MESSAGES, "1 messages, number 1 and on, from 4 to 8");
+    expect(FOUND_MESSAGES, "1 message, number 1 and on, from 4 to 8");
     repair();
     expect(FOUND_MADE_NOTE, NOTE0);
     expect_messages("one\nthree\n", 1);

@@ -108,7 +108,7 @@ START_TEST(damage_says_how_much)
     file_cut(&f, SEG0_LOG, 1500);
     fixture_open(&f);
     ck_assert_ptr_nonnull(strstr(status("partition t/0"), "damaged: "));
-    ck_assert_ptr_nonnull(strstr(status("partition t/0"), " messages in 1 runs; "));
+    ck_assert_ptr_nonnull(strstr(status("partition t/0"), " messages in 1 run; "));
     ck_assert_ptr_nonnull(strstr(status("partition t/0"), "topicfs check"));
     ck_assert_uint_gt(fixture_status_number(&f, "damaged messages"), 1);
 }
