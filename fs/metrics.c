@@ -79,7 +79,7 @@ static void put_disk(struct exposition *e, const struct fs *fs)
                    (uint64_t)st.f_bavail * st.f_frsize);
 }
 
-/* -- the process, in the names that all Prometheus clients use -- */
+/* -- the process; `process_...` is what node_exporter, which hands this on, has of itself -- */
 
 static uint64_t open_descriptors(void)
 {
@@ -124,12 +124,12 @@ static void put_process(struct exposition *e, const struct fs *fs)
 
     getrusage(RUSAGE_SELF, &used);
     getrlimit(RLIMIT_NOFILE, &limit);
-    exposition_seconds(e, "process_cpu_seconds_total", "Processor time used.",
+    exposition_seconds(e, "topicfs_process_cpu_seconds_total", "Processor time used.",
                        us_of(used.ru_utime) + us_of(used.ru_stime));
-    exposition_one(e, "process_resident_memory_bytes", "Memory in use.", resident_bytes());
-    exposition_one(e, "process_open_fds", "Open descriptors.", open_descriptors());
-    exposition_one(e, "process_max_fds", "How many there may be.", limit.rlim_cur);
-    exposition_seconds(e, "process_start_time_seconds", "When it was mounted, since 1970.",
+    exposition_one(e, "topicfs_process_resident_memory_bytes", "Memory in use.", resident_bytes());
+    exposition_one(e, "topicfs_process_open_fds", "Open descriptors.", open_descriptors());
+    exposition_one(e, "topicfs_process_max_fds", "How many there may be.", limit.rlim_cur);
+    exposition_seconds(e, "topicfs_process_start_time_seconds", "When it was mounted, since 1970.",
                        fs->mounted_ms * 1000);
 }
 

@@ -125,6 +125,24 @@ static int text_attr(struct tree *tree, const struct node *node, struct tree_att
     return rc;
 }
 
+/* The last message's, of all partitions, so that a copy by size and time takes it anew. */
+static int offsets_attr(struct tree *tree, const struct node *node, struct tree_attr *out)
+{
+    struct topic *topic = node->key.topic;
+    uint32_t count = topic_partition_count(topic);
+    uint64_t last_ms = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct partition_stat st;
+
+        if (partition_stat(topic_partition(topic, i), &st) == 0 && st.last_ms > last_ms)
+            last_ms = st.last_ms;
+    }
+    if (last_ms)
+        set_time(&out->st, last_ms);
+    return text_attr(tree, node, out);
+}
+
 static int link_attr(struct tree *tree, const struct node *node, struct tree_attr *out)
 {
     char target[NAME_ROOM];
@@ -167,7 +185,7 @@ static void common_attr(const struct tree *tree, const struct node *node, struct
     st->st_mode = mode_of(tree, node);
     st->st_uid = topic ? (uid_t)topic_config(topic)->uid : tree->uid;
     st->st_gid = topic ? (gid_t)topic_config(topic)->gid : tree->gid;
-    set_time(st, topic ? topic_made_ms(topic) : atomic_load(&tree->changed_ms));
+    set_time(st, topic ? topic_changed_ms(topic) : atomic_load(&tree->changed_ms));
 }
 
 int tree_attr(struct tree *tree, const struct node *node, struct segment *seg,
@@ -181,9 +199,14 @@ int tree_attr(struct tree *tree, const struct node *node, struct segment *seg,
     case NODE_STREAM: return growing_attr(node, out);
     case NODE_FROZEN: return frozen_attr(tree, node, out);
     case NODE_STATUS:
-    case NODE_CONFIG:
-    case NODE_OFFSETS: return text_attr(tree, node, out);
-    case NODE_METRICS: out->entry_seconds = SHORT_SECONDS; return 0;
+        set_time(&out->st, store_wall_ms(tree->store));
+        return text_attr(tree, node, out);
+    case NODE_CONFIG: return text_attr(tree, node, out);
+    case NODE_OFFSETS: return offsets_attr(tree, node, out);
+    case NODE_METRICS:
+        set_time(&out->st, store_wall_ms(tree->store));
+        out->entry_seconds = SHORT_SECONDS;
+        return 0;
     case NODE_LINK: return link_attr(tree, node, out);
     case NODE_PUBLISH: out->attr_seconds = FOREVER_SECONDS; return 0;
     case NODE_MERGED: return 0;

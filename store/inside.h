@@ -92,7 +92,7 @@ struct topic {
     char name[TOPIC_NAME_MAX + 1];
     char id[37];
     uint32_t number;
-    uint64_t made_ms;
+    _Atomic uint64_t changed_ms;
     atomic_uint refs;
     _Atomic bool removed;
     _Atomic bool links_new;      /* sealed/ has names that may not be durable */

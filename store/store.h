@@ -141,9 +141,10 @@ struct topic *topic_get(struct topic *topic);
 void topic_put(struct topic *topic);
 
 const char *topic_name(const struct topic *topic);
-uint32_t topic_number(const struct topic *topic);  /* never reused, >= 16 */
-const char *topic_id(const struct topic *topic);   /* UUID text */
-uint64_t topic_made_ms(const struct topic *topic); /* when it was made or first seen */
+uint32_t topic_number(const struct topic *topic); /* never reused, >= 16 */
+const char *topic_id(const struct topic *topic);  /* UUID text */
+/* When it was made or first seen, or its settings changed. */
+uint64_t topic_changed_ms(const struct topic *topic);
 bool topic_removed(const struct topic *topic);
 
 /* The settings now; valid for as long as the topic is held. */

@@ -72,7 +72,7 @@ struct topic *topic_new(struct store *store, const char *name, uint32_t number, 
     snprintf(topic->name, sizeof topic->name, "%s", name);
     snprintf(topic->id, sizeof topic->id, "%s", id);
     topic->number = number;
-    topic->made_ms = store_wall_ms(store);
+    atomic_init(&topic->changed_ms, store_wall_ms(store));
     atomic_init(&topic->refs, 1);
     atomic_init(&topic->config, copy);
     pthread_mutex_init(&topic->change_lock, NULL);
@@ -170,9 +170,9 @@ const char *topic_id(const struct topic *topic)
     return topic->id;
 }
 
-uint64_t topic_made_ms(const struct topic *topic)
+uint64_t topic_changed_ms(const struct topic *topic)
 {
-    return topic->made_ms;
+    return atomic_load(&topic->changed_ms);
 }
 
 bool topic_removed(const struct topic *topic)

@@ -88,8 +88,8 @@ int topic_load(struct store *store, const char *name, struct err *err)
     char number[16];
     char id[48];
     const char *at;
+    size_t len, total;
     char *text;
-    size_t len;
     int rc;
 
     snprintf(path, sizeof path, "%s/.config", name);
@@ -97,13 +97,17 @@ int topic_load(struct store *store, const char *name, struct err *err)
     if (rc < 0)
         return err_set(err, rc, "%s: %s", path, err_sentence(rc));
     at = text;
+    total = len;
     if (len == 0 || text[len - 1] != '\n')
         rc = err_set(err, ERR_DAMAGED, "%s: cut short: its last line does not end", path);
     else if (!take_line(&at, &len, "id=", id, sizeof id) ||
              !take_line(&at, &len, "number=", number, sizeof number))
         rc = err_set(err, ERR_DAMAGED, "%s: does not begin with id= and number=", path);
-    if (rc == 0)
-        rc = topic_config_parse(&conf, &topic_config_default, at, len, path, err);
+    if (rc == 0) {
+        /* As comments they count, so that what is wrong below is told with its line. */
+        text[0] = ((char *)memchr(text, '\n', total))[1] = '#';
+        rc = topic_config_parse(&conf, &topic_config_default, text, total, path, err);
+    }
     if (rc == 0)
         rc = add_loaded(store, name, id, number, &conf, err);
     free(text);
@@ -126,6 +130,7 @@ static int swap_config(struct topic *topic, const struct topic_config *conf)
     }
     *copy = *conf;
     topic->old_configs[topic->old_config_count++] = atomic_exchange(&topic->config, copy);
+    atomic_store(&topic->changed_ms, store_wall_ms(topic->store));
     return 0;
 }
 
@@ -262,20 +267,61 @@ static int change(struct topic *topic, const struct topic_config *next, struct e
     return rc < 0 ? err_set(err, rc, "%s/.config: %s", topic->name, err_sentence(rc)) : 0;
 }
 
-/* id= and number= may be written back as they were read. */
-static int skip_identity(const struct topic *topic, const char **text, size_t *len, struct err *err)
+/* Whether the line is `key=...`; if so it must be with that value, and becomes a comment. */
+static int hide_line(char *line, size_t len, const char *key, const char *value, struct err *err)
+{
+    size_t key_len = strlen(key);
+
+    if (len <= key_len || memcmp(line, key, key_len) != 0 || line[key_len] != '=')
+        return 0;
+    if (len - key_len - 1 != strlen(value) || memcmp(line + key_len + 1, value, strlen(value)) != 0)
+        return err_set(err, -EINVAL, "%.*s: a topic's %s never changes", (int)(len < 80 ? len : 80),
+                       line, key);
+    *line = '#';
+    return 0;
+}
+
+/* id= and number= may be written back as they were read, whatever else an
+ * editor put around them. */
+static int hide_identity(const struct topic *topic, char *text, size_t len, struct err *err)
 {
     char number[16];
-    char value[64];
+    unsigned line_number = 0;
+    int rc = 0;
 
     snprintf(number, sizeof number, "%" PRIu32, topic->number);
-    if (take_line(text, len, "id=", value, sizeof value) && strcmp(value, topic->id) != 0)
-        return err_set(err, -EINVAL, "%s/.config: id=%s: a topic's id never changes", topic->name,
-                       value);
-    if (take_line(text, len, "number=", value, sizeof value) && strcmp(value, number) != 0)
-        return err_set(err, -EINVAL, "%s/.config: number=%s: a topic's number never changes",
-                       topic->name, value);
-    return 0;
+    while (rc == 0 && len > 0) {
+        char *nl = memchr(text, '\n', len);
+        size_t line = nl ? (size_t)(nl - text) : len;
+
+        line_number++;
+        rc = hide_line(text, line, "id", topic->id, err);
+        if (rc == 0)
+            rc = hide_line(text, line, "number", number, err);
+        line += nl ? 1 : 0;
+        text += line;
+        len -= line;
+    }
+    return rc < 0 ? err_prefix(err, "%s/.config line %u", topic->name, line_number), rc : 0;
+}
+
+/* What `next` is with the lines of the text. */
+static int parse_change(const struct topic *topic, const char *text, size_t len,
+                        struct topic_config *next, struct err *err)
+{
+    char what[TOPIC_NAME_MAX + 16];
+    char *copy = malloc(len + 1);
+    int rc;
+
+    if (!copy)
+        return err_set(err, -ENOMEM, "%s/.config: %s", topic->name, err_sentence(-ENOMEM));
+    memcpy(copy, text, len);
+    snprintf(what, sizeof what, "%s/.config", topic->name);
+    rc = hide_identity(topic, copy, len, err);
+    if (rc == 0)
+        rc = topic_config_parse(next, &topic->store->options.topic_default, copy, len, what, err);
+    free(copy);
+    return rc;
 }
 
 static int check_change(const struct topic *topic, const struct topic_config *now,
@@ -318,7 +364,6 @@ static int wants_delete(const struct topic *topic, const char *text, size_t len,
 int topic_configure(struct topic *topic, const char *text, size_t len, struct err *err)
 {
     struct topic_config next;
-    char what[TOPIC_NAME_MAX + 16];
     int rc = wants_delete(topic, text, len, err);
 
     if (rc == 1)
@@ -327,15 +372,12 @@ int topic_configure(struct topic *topic, const char *text, size_t len, struct er
         rc = store_unclean(topic->store, err);
     if (rc < 0)
         return rc;
-    snprintf(what, sizeof what, "%s/.config", topic->name);
     pthread_mutex_lock(&topic->change_lock);
     next = *topic_config(topic);
     if (topic_removed(topic))
         rc = err_set(err, -ENOENT, "%s: was removed", topic->name);
     if (rc == 0)
-        rc = skip_identity(topic, &text, &len, err);
-    if (rc == 0)
-        rc = topic_config_parse(&next, &topic->store->options.topic_default, text, len, what, err);
+        rc = parse_change(topic, text, len, &next, err);
     if (rc == 0)
         rc = check_change(topic, topic_config(topic), &next, err);
     if (rc == 0)

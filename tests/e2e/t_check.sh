@@ -108,6 +108,9 @@ case_a_topic_whose_config_is_broken()
 {
     left_cleanly || return
     cp "$STORE/t/.config" "$DIR/config"
+    sed -i 's/^values=lines$/values=words/' "$STORE/t/.config"
+    check 3
+    like "$REPORT" "t/.config line 4: values=words: must be lines or any; the topic is left out" "names the line"
     truncate -s 30 "$STORE/t/.config"
     check 3
     like "$REPORT" "t/.config: .*; the topic is left out: its messages are untouched" "says so"

@@ -55,6 +55,11 @@ for wrong in (b"id=6d14d9a7-0d5d-4c3e-9be0-0f5a2b0e1f11\n", b"number=99\n"):
     errno_of("A11: %r" % wrong, "EINVAL", put, "t/.config", wrong)
 for wrong in (b"mode=0700\n", b"uid=17\n", b"gid=17\n"):
     errno_of("A18: %r" % wrong, "EINVAL", put, "t/.config", wrong)
+put("t/.config", b"# mine\n\n" + all_settings().replace(b"flush.ms=11", b"flush.ms=13"))
+check("A23: an editor writes it all back", setting(b"flush.ms"), b"13")
+put("t/.config", b"\n".join(sorted(all_settings().replace(b"flush.ms=13", b"flush.ms=14").splitlines())) + b"\n")
+check("A23: sorted", setting(b"flush.ms"), b"14")
+errno_of("A5: a wrong line of all of it", "EINVAL", put, "t/.config", all_settings() + b"flush=1\n")
 put("t/.config", b"partitions=3\n")
 check("A12: the new ones are there", sorted(os.listdir("t"))[2:], [b"0".decode(), "1", "2", "publish"])
 errno_of("A13: fewer", "EINVAL", put, "t/.config", b"partitions=2\n")
@@ -62,6 +67,8 @@ before = all_settings()
 END
     like "$(grep -c 'topicfs: t/.config line 2: nonsense: no such setting' "$LOG")" '^[1-9]' \
         "A5: the log names the line"
+    like "$(grep -c 'topicfs: t/.config line 18: flush: no such setting' "$LOG")" '^[1-9]' \
+        "A5: as it stands in what was written"
     printf 'flush.ms=12\nnonsense=1\n' >"$T/.config" 2>/dev/null
     is "$(grep flush.ms "$T/.config")" flush.ms=12 "A10: a shell's printf writes line by line"
     daemon_kill

@@ -65,6 +65,14 @@ for name in (newest, "t/0/0-", "t/0/0+", "t/0/400-"):
     check("L6 L7: " + name, start <= mtime(name) <= end, True)
 check("L8: START-END", mtime("t/0/0-400"), frozen)
 check("L8: its last message's", start <= mtime("t/0/0-800") <= end, True)
+check("L17: .offsets", mtime("t/.offsets"), mtime("t/0/0-"))
+for name in (".status", ".metrics"):
+    start = tick()
+    check("L18: " + name, start <= mtime(name) <= now(), True)
+start = tick()
+put("t/.config", b"flush.ms=20\n")
+check("L19: settings are changed", start <= mtime("t/.config") <= now(), True)
+check("L19: and then not", mtime("t/.config"), mtime("t/.config") if tick() else 0)
 for i in range(30):
     publish("t/publish", b"%0399d\n" % i)
 check("L8: over a roll", mtime("t/0/0-400"), frozen)

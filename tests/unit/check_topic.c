@@ -109,7 +109,7 @@ START_TEST(topic_as_it_was_made)
     ck_assert_uint_eq(strlen(topic_id(topic)), 36);
     ck_assert_uint_eq(topic_partition_count(topic), 3);
     ck_assert_uint_eq(topic_config(topic)->flush_ms, 7);
-    ck_assert_uint_eq(topic_made_ms(topic), 1000000);
+    ck_assert_uint_eq(topic_changed_ms(topic), 1000000);
     ck_assert(!topic_removed(topic));
     for (uint32_t i = 0; i < 3; i++) {
         ck_assert_uint_eq(partition_index(topic_partition(topic, i)), i);

@@ -199,9 +199,32 @@ START_TEST(settings_written_back_as_they_were_read)
 }
 END_TEST
 
+/* As an editor does that keeps what somebody wrote around them. */
+START_TEST(the_identity_is_written_back_anywhere)
+{
+    char text[512];
+    struct topic *topic;
+
+    fixture_topic(&f, "t", "");
+    topic = store_topic_find(f.store, "t");
+    snprintf(text, sizeof text, "# mine\n\nnumber=%u\nflush.ms=9\nid=%s", topic_number(topic),
+             topic_id(topic));
+    ck_assert_int_eq(fixture_try_configure(&f, "t", text), 0);
+    ck_assert_uint_eq(fixture_config(&f, "t").flush_ms, 9);
+    snprintf(text, sizeof text, "id=%s\nnumber=%u\nflush.ms=x\n", topic_id(topic),
+             topic_number(topic));
+    topic_put(topic);
+    ck_assert_int_eq(fixture_try_configure(&f, "t", text), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(f.err.text, "t/.config line 3: flush.ms=x"));
+}
+END_TEST
+
 static const char *const refused[] = {
     "id=00000000-0000-4000-8000-000000000000\n",
     "number=17\n",
+    "# a line\nid=00000000-0000-4000-8000-00000000000\n",
+    "number=\n",
+    "number=160",
     "mode=0700\n",
     "uid=7\n",
     "gid=7\n",
@@ -249,6 +272,7 @@ static void add_changing(TCase *tc)
     tcase_add_test(tc, settings_are_durable_and_whole);
     tcase_add_test(tc, settings_that_cannot_be_written_are_not_applied);
     tcase_add_test(tc, settings_written_back_as_they_were_read);
+    tcase_add_test(tc, the_identity_is_written_back_anywhere);
     tcase_add_loop_test(tc, settings_that_are_refused, 0, COUNT(refused));
     tcase_add_test(tc, access_is_durable);
 }
