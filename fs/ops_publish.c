@@ -86,6 +86,7 @@ void ops_answer_flush(fuse_req_t req, struct publisher *p)
     struct store *store = ops_fs(req)->tree.store; /* req may be answered soon */
     struct publish_answer *a = begin(req, 0);
 
+    store_will_help(store);
     if (a)
         publisher_flush(p, &a->wait);
     store_help_flush(store);
@@ -104,6 +105,7 @@ void ops_answer_sync(fuse_req_t req, const struct handle *h)
     struct store *store = ops_fs(req)->tree.store;
     struct publish_answer *a = begin(req, 0);
 
+    store_will_help(store);
     if (a && h->publisher)
         publisher_sync(h->publisher, &a->wait);
     else if (a)

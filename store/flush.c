@@ -54,7 +54,17 @@ static void heap_down(struct flusher *fl, size_t at, struct partition *part)
     heap_put(fl, at, part);
 }
 
-/* There is room for every partition: see topic_add_partitions(). */
+/* Wakes the flush thread, if something is due sooner than it looks by itself. */
+static void wake_if_due(struct flusher *fl)
+{
+    if (fl->heap_count > 0 && fl->heap[0]->flush.due_us < fl->wakes_us) {
+        fl->wakes_us = 0; /* once is enough */
+        pthread_cond_signal(&fl->due);
+    }
+}
+
+/* There is room for every partition: see topic_add_partitions(). Who is at a
+ * record, or about to help, looks again after it: then nobody is woken. */
 void flush_due(struct flusher *fl, struct partition *part, uint64_t due_us)
 {
     if (part->flush.due_us != NOT_DUE && part->flush.due_us <= due_us)
@@ -63,10 +73,8 @@ void flush_due(struct flusher *fl, struct partition *part, uint64_t due_us)
         part->flush.heap_at = fl->heap_count++;
     part->flush.due_us = due_us;
     heap_up(fl, part->flush.heap_at, part);
-    if (fl->heap[0] == part && due_us < fl->wakes_us) {
-        fl->wakes_us = 0; /* once is enough */
-        pthread_cond_signal(&fl->due);
-    }
+    if (!fl->in_round && fl->helpers == 0)
+        wake_if_due(fl);
 }
 
 void flush_not_due(struct flusher *fl, struct partition *part)
@@ -404,16 +412,29 @@ static bool exclusive_round(struct flusher *fl)
     return any;
 }
 
+void store_will_help(struct store *store)
+{
+    struct flusher *fl = &store->flusher;
+
+    pthread_mutex_lock(&fl->lock);
+    fl->helpers++;
+    pthread_mutex_unlock(&fl->lock);
+}
+
 void store_help_flush(struct store *store)
 {
     struct flusher *fl = &store->flusher;
 
     pthread_mutex_lock(&fl->lock);
+    fl->helpers--;
     if (fl->threads > 0 && !fl->stop && !fl->in_round && fl->heap_count > 0 &&
-        fl->heap[0]->flush.due_us <= clock_mono_us()) {
+        fl->heap[0]->flush.due_us <= clock_mono_us())
         exclusive_round(fl);
+    /* What is left, or has come meanwhile, is the flush thread's. */
+    if (!fl->in_round && (fl->waits_for_round || journal_may_turn(&store->journal)))
         pthread_cond_signal(&fl->due);
-    }
+    else if (!fl->in_round)
+        wake_if_due(fl);
     pthread_mutex_unlock(&fl->lock);
 }
 
@@ -429,7 +450,9 @@ static void *flush_thread(void *arg)
         if (fl->all_due && fl->heap_count > 0)
             due_us = 0;
         if (fl->in_round) {
+            fl->waits_for_round = true;
             pthread_cond_wait(&fl->due, &fl->lock);
+            fl->waits_for_round = false;
         } else if (due_us > clock_mono_us() && journal_may_turn(&fl->store->journal)) {
             fl->in_round = true;
             pthread_mutex_unlock(&fl->lock);

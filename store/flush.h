@@ -89,8 +89,10 @@ struct flusher {
     struct partition *os_head, *os_tail;      /* oldest first */
     uint64_t let_go;                          /* how often files were let go of */
     struct waiter *notice_head, *notice_tail; /* completed, not told yet */
-    bool all_due;  /* files are wanted: the next round takes what is not due yet, too */
-    bool in_round; /* the flush thread, or one that helps, is at a record */
+    bool all_due;         /* files are wanted: the next round takes what is not due yet, too */
+    bool in_round;        /* the flush thread, or one that helps, is at a record */
+    bool waits_for_round; /* the flush thread, until one that helps has done it */
+    unsigned helpers;     /* between store_will_help() and store_help_flush() */
     bool stop;
     bool refuse;              /* waits end with ERR_STOPPING */
     _Atomic unsigned threads; /* running */

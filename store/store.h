@@ -80,10 +80,12 @@ void store_abandon(struct store *store);
 void store_stop_waiting(struct store *store);
 
 /*
- * Runs a flush through the journal in this thread, if one is due and none
- * runs: for a caller that has just queued a wait and has nothing to do until
- * it ends. Saves the way to the flush thread and back; blocks on disk I/O.
+ * For a caller that queues a wait and has nothing to do until it ends. Between
+ * the two calls, which belong together, what is due wakes nobody; the second
+ * one runs a flush through the journal in this thread, if one is due and none
+ * runs. Saves the way to the flush thread and back; blocks on disk I/O.
  */
+void store_will_help(struct store *store);
 void store_help_flush(struct store *store);
 
 /* Without threads: does one round of what they would do. True if there was

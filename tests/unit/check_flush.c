@@ -4,6 +4,7 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <sched.h>
 
 #include "store/inside.h"
 #include "tests/support/store_fixture.h"
@@ -360,6 +361,7 @@ START_TEST(help_without_threads_does_nothing)
 
     fixture_append(part, "one\n");
     waiting_init(&w);
+    store_will_help(f.store);
     partition_wait(part, 4, WAIT_VISIBLE, &w.w);
     store_help_flush(f.store);
     ck_assert_uint_eq(partition_visible_end(part), 0);
@@ -367,26 +369,95 @@ START_TEST(help_without_threads_does_nothing)
 }
 END_TEST
 
-START_TEST(help_flushes_what_somebody_waits_for_and_no_more)
+static void with_threads(void)
 {
     f.options.threads = true;
     fixture_reopen(&f);
     part = fixture_part(&f, "t", 0);
-    store_help_flush(f.store); /* there is nothing */
+}
+
+static void help(void)
+{
+    store_will_help(f.store);
+    store_help_flush(f.store);
+}
+
+START_TEST(help_flushes_what_somebody_waits_for_and_no_more)
+{
+    with_threads();
+    help(); /* there is nothing */
     fixture_append(part, "one\n");
-    store_help_flush(f.store); /* not due for a day */
+    help(); /* not due for a day */
     ck_assert_uint_eq(partition_visible_end(part), 0);
     for (uint64_t i = 0; i < 300; i++) {
         uint64_t end = partition_end(part);
         struct waiting w;
 
         waiting_init(&w);
+        store_will_help(f.store);
         partition_wait(part, end, WAIT_VISIBLE, &w.w);
         store_help_flush(f.store);
         ck_assert_int_eq(waiting_for(&w), 0);
         ck_assert_uint_eq(partition_visible_end(part), end);
         fixture_append(part, "more\n");
     }
+}
+END_TEST
+
+/* It says when it looks by itself as long as it sleeps, and until somebody wakes it. */
+static bool flush_thread_sleeps(void)
+{
+    struct flusher *fl = &f.store->flusher;
+    bool sleeps;
+
+    pthread_mutex_lock(&fl->lock);
+    sleeps = fl->wakes_us != 0;
+    pthread_mutex_unlock(&fl->lock);
+    return sleeps;
+}
+
+START_TEST(who_is_about_to_help_wakes_nobody)
+{
+    struct waiting w;
+
+    with_threads();
+    fixture_append(part, "one\n");
+    waiting_init(&w);
+    while (!flush_thread_sleeps())
+        sched_yield();
+    store_will_help(f.store);
+    partition_wait(part, 4, WAIT_VISIBLE, &w.w);
+    ck_assert(flush_thread_sleeps());
+    store_help_flush(f.store);
+    ck_assert(waiting_told(&w));
+}
+END_TEST
+
+static struct waiting of_the_next_round;
+
+static void wait_for_more(struct waiter *w, int rc)
+{
+    (void)w;
+    ck_assert_int_eq(rc, 0);
+    fixture_append(part, "two\n");
+    waiting_init(&of_the_next_round);
+    partition_wait(part, 8, WAIT_VISIBLE, &of_the_next_round.w);
+}
+
+/* Here it becomes due while the round of the one who helps has not ended. */
+START_TEST(what_help_leaves_is_flushed)
+{
+    struct waiter w = {.done = wait_for_more};
+
+    with_threads();
+    fixture_append(part, "one\n");
+    while (!flush_thread_sleeps())
+        sched_yield();
+    store_will_help(f.store);
+    partition_wait(part, 4, WAIT_VISIBLE, &w);
+    store_help_flush(f.store);
+    ck_assert_int_eq(waiting_for(&of_the_next_round), 0);
+    ck_assert_uint_eq(partition_visible_end(part), 8);
 }
 END_TEST
 
@@ -413,6 +484,8 @@ static void add_when(TCase *tc)
     tcase_add_test(tc, checkpoint_leaves_new_names_to_the_next_flush);
     tcase_add_test(tc, help_without_threads_does_nothing);
     tcase_add_test(tc, help_flushes_what_somebody_waits_for_and_no_more);
+    tcase_add_test(tc, who_is_about_to_help_wakes_nobody);
+    tcase_add_test(tc, what_help_leaves_is_flushed);
 }
 
 int main(void)
