@@ -3,15 +3,17 @@
 #
 #   tests/run.sh [--limit SECONDS] [--jobs N] 'PROGRAM [ARGUMENT...]'...
 #
-# A limit holds for the programs named after it, times TOPICFS_SCALE. A program runs in a session
-# and a TMPDIR of its own; what passes gets a line, what fails is shown in full. Besides a `not ok`
-# these fail: a time limit reached, a bad exit status, no TAP line at all, fewer lines than planned,
-# a process or a mount left behind, a sanitizer's report by whatever it ran, and, where CI is set, a skip.
+# A limit holds for the programs named after it, times TOPICFS_SCALE; under a sanitizer, which makes
+# everything slower, for four times as long. A program runs in a session and a TMPDIR of its own; what
+# passes gets a line, what fails is shown in full. Besides a `not ok` these fail: a time limit reached,
+# a bad exit status, no TAP line at all, fewer lines than planned, a process or a mount left behind, a
+# sanitizer's report by whatever it ran, and, where CI is set, a skip.
 # The last line is `N passed, N failed`.
 set -u
 shopt -s extglob
 
 scale=${TOPICFS_SCALE:-1}
+sanitizer=${TOPICFS_SANITIZER:-}
 jobs=$(nproc)
 limit=120
 commands=()
@@ -23,7 +25,7 @@ while (($# > 0)); do
     --jobs) jobs=$2; shift 2 ;;
     *)
         commands+=("$1")
-        limits+=("$((limit * scale))")
+        limits+=("$((limit * scale * (${#sanitizer} > 0 ? 4 : 1)))")
         shift
         ;;
     esac
@@ -34,7 +36,6 @@ exec {pause}<> <(:) # never readable: `read -t` on it waits
 
 # What a Check program needs to speak TAP, and room for sanitizers and long runs.
 export CK_TAP_LOG_FILE_NAME=- CK_VERBOSITY=silent CK_DEFAULT_TIMEOUT=30
-sanitizer=${TOPICFS_SANITIZER:-}
 export CK_TIMEOUT_MULTIPLIER=$((scale * (${#sanitizer} > 0 ? 10 : 5)))
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1:strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
@@ -50,7 +51,8 @@ stop_all()
     mapfile -t workers < <(jobs -p)
     ((${#workers[@]} > 0)) && kill -KILL "${workers[@]}" 2>/dev/null
     for file in "$work"/*/session; do
-        [[ -e $file ]] && kill -KILL -- "-$(<"$file")" 2>/dev/null
+        # Not its group: Check gives each test one of its own.
+        [[ -e $file ]] && ps -o pid= -s "$(<"$file")" | xargs -r kill -KILL 2>/dev/null
     done
     clean_up
     exit 130
