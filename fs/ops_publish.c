@@ -68,7 +68,7 @@ static struct publish_answer *begin(fuse_req_t req, size_t count)
         fuse_reply_err(req, ENOMEM);
         return NULL;
     }
-    a->wait.done = done;
+    publish_wait_init(&a->wait, done);
     a->fs = fs;
     a->req = req;
     a->count = count;

@@ -13,18 +13,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-void publish_wait_begin(struct publish_wait *w, struct topic *topic)
+void publish_wait_init(struct publish_wait *w, void (*done)(struct publish_wait *w, int rc))
 {
+    *w = (struct publish_wait){.done = done};
     pthread_mutex_init(&w->lock, NULL);
-    w->topic = topic_get(topic);
-    w->parts = &w->one;
-    w->count = 0;
-    w->room = 1;
-    atomic_init(&w->left, 1);
-    atomic_init(&w->rc, 0);
 }
 
-int publish_wait_add(struct publish_wait *w, struct partition *part, uint64_t end)
+void publish_wait_begin(struct publish_wait *w, struct topic *topic)
+{
+    pthread_mutex_lock(&w->lock);
+    w->topic = topic_get(topic);
+    w->parts = &w->one;
+    w->room = 1;
+    atomic_store(&w->left, 1);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* w->lock is held. */
+static int add(struct publish_wait *w, struct partition *part, uint64_t end)
 {
     if (w->count == w->room) {
         size_t room = w->room * 4;
@@ -40,6 +46,16 @@ int publish_wait_add(struct publish_wait *w, struct partition *part, uint64_t en
     }
     w->parts[w->count++] = (struct publish_part){.wait = w, .part = part, .end = end};
     return 0;
+}
+
+int publish_wait_add(struct publish_wait *w, struct partition *part, uint64_t end)
+{
+    int rc;
+
+    pthread_mutex_lock(&w->lock);
+    rc = add(w, part, end);
+    pthread_mutex_unlock(&w->lock);
+    return rc;
 }
 
 /* The wait is the caller's again. A publish_cancel() that comes too late finds
@@ -112,7 +128,7 @@ bool publish_cancel(struct publish_wait *w)
         if (w->parts[i].waiter.done && partition_cancel(w->parts[i].part, &w->parts[i].waiter))
             taken++;
     if (taken > 0)
-        note_failure(w, -EINTR);
+        note_failure(w, ERR_STOPPING);
     pthread_mutex_unlock(&w->lock);
     /* With nothing taken another thread has the answer, and maybe the memory. */
     ours = taken > 0 && atomic_fetch_sub(&w->left, taken) == taken;

@@ -31,18 +31,18 @@ struct publish_part {
 };
 
 /*
- * Set `done` and pass it to one of the calls that wait. The memory belongs to
- * this module until done is called or publish_cancel() returned true, then to
- * the caller again (done may free it, if no publish_cancel() of it is running).
+ * publish_wait_init() it and pass it to one of the calls that wait. The memory
+ * belongs to this module until done is called or publish_cancel() returned true,
+ * then to the caller again (done may free it, if no publish_cancel() of it is running).
  *
  * done: called exactly once, before the call that was given it returns or
  * later in a thread of the store, with no lock held; must not block. rc: 0,
- * -EIO, ERR_STOPPING, -ENOMEM, -ENOENT, -EINTR (see publish_cancel).
+ * -EIO, ERR_STOPPING (see publish_cancel), -ENOMEM, -ENOENT.
  */
 struct publish_wait {
     void (*done)(struct publish_wait *w, int rc);
     /* inside */
-    pthread_mutex_t lock; /* while the parts are handed to the store, or taken back */
+    pthread_mutex_t lock; /* of the parts: made, handed to the store, taken back */
     struct topic *topic;
     struct publish_part *parts; /* &one, or allocated */
     struct publish_part one;
@@ -51,16 +51,19 @@ struct publish_wait {
     _Atomic int rc;      /* the first failure */
 };
 
+void publish_wait_init(struct publish_wait *w, void (*done)(struct publish_wait *w, int rc));
+
 /* Waits until everything published to the topic (partition -1) or to that
  * partition so far, by anyone, is durable. -EIO for as long as any of it could
  * not be flushed. */
 void publish_sync(struct topic *topic, int64_t partition, struct publish_wait *w);
 
 /*
- * Takes a wait back (the caller was interrupted). True: done has not been and
- * will not be called. False: it was called, or is just being or about to be,
- * with -EINTR unless it had its answer. May run beside the call that began the
- * wait, not after done gave the memory back.
+ * Takes a wait back, for a stop. True: done has not been and will not be
+ * called. False: it was called, or is just being or about to be, with
+ * ERR_STOPPING unless it had its answer; or it is only being begun: nothing has
+ * happened. May run beside the call that begins the wait and before it, not
+ * after done gave the memory back.
  */
 bool publish_cancel(struct publish_wait *w);
 

@@ -1,5 +1,6 @@
 /* fs/publish_wait: what close and fsync of a publish file wait for. */
 #include <check.h>
+#include <sched.h>
 
 #include "tests/support/suite.h"
 #include "tests/unit/one_publisher.h"
@@ -20,9 +21,9 @@ static void answered(struct publish_wait *w, int rc)
     a->count++;
 }
 
-#define ANSWER                              \
-    {                                       \
-        .wait = {.done = answered}, .rc = 1 \
+#define ANSWER                                                                 \
+    {                                                                          \
+        .wait = {.done = answered, .lock = PTHREAD_MUTEX_INITIALIZER}, .rc = 1 \
     }
 
 START_TEST(flush_waits_for_what_this_handle_wrote)
@@ -157,6 +158,7 @@ START_TEST(a_wait_taken_back_is_not_answered)
     ck_assert_int_eq(publisher_open(&p, t, -1), 0);
     for (int i = 0; i < 5; i++)
         ck_assert_int_eq(put(p, "x\n"), 2);
+    ck_assert(!publish_cancel(&a.wait)); /* not begun */
     publisher_flush(p, &a.wait);
     ck_assert(publish_cancel(&a.wait));
     publisher_flush(p, &part.wait); /* what was taken back is waited for again */
@@ -180,6 +182,14 @@ struct late_answer {
     pthread_cond_t come;
     int count, rc;
 };
+
+static void answered_late(struct publish_wait *w, int rc);
+
+#define LATE_ANSWER                                                         \
+    {                                                                       \
+        .wait = {.done = answered_late, .lock = PTHREAD_MUTEX_INITIALIZER}, \
+        .lock = PTHREAD_MUTEX_INITIALIZER, .come = PTHREAD_COND_INITIALIZER \
+    }
 
 static void answered_late(struct publish_wait *w, int rc)
 {
@@ -210,9 +220,7 @@ START_TEST(cancel_and_flush_at_once)
     ck_assert_int_eq(put(pub, "x\n"), 2);
     ck_assert_int_eq(pthread_create(&thread, NULL, flush_often, &stop), 0);
     for (int i = 0; i < 5000; i++) {
-        struct late_answer a = {.wait = {.done = answered_late},
-                                .lock = PTHREAD_MUTEX_INITIALIZER,
-                                .come = PTHREAD_COND_INITIALIZER};
+        struct late_answer a = LATE_ANSWER;
         bool ours;
 
         publisher_flush(pub, &a.wait);
@@ -229,6 +237,52 @@ START_TEST(cancel_and_flush_at_once)
 }
 END_TEST
 
+static _Atomic(struct late_answer *) to_cancel;
+
+static void *cancel_that(void *arg)
+{
+    struct late_answer *a;
+    bool over = false;
+
+    (void)arg;
+    while (!(a = atomic_load(&to_cancel)))
+        sched_yield();
+    while (!over && !publish_cancel(&a->wait)) {
+        sched_yield();
+        pthread_mutex_lock(&a->lock);
+        over = a->count > 0;
+        pthread_mutex_unlock(&a->lock);
+    }
+    return NULL;
+}
+
+/* As a stop does it, while the parts are still being gathered and handed over. */
+START_TEST(cancel_and_begin_at_once)
+{
+    struct topic *t = fake_topic(1000);
+    struct publisher *p;
+
+    ck_assert_int_eq(publisher_open(&p, t, -1), 0);
+    for (int i = 0; i < 1000; i++)
+        ck_assert_int_eq(put(p, "x\n"), 2);
+    for (int i = 0; i < 200; i++) {
+        struct late_answer a = LATE_ANSWER;
+        pthread_t thread;
+
+        atomic_store(&to_cancel, NULL);
+        ck_assert_int_eq(pthread_create(&thread, NULL, cancel_that, NULL), 0);
+        atomic_store(&to_cancel, &a);
+        publisher_flush(p, &a.wait);
+        pthread_join(thread, NULL);
+        ck_assert_int_le(a.count, 1);
+        ck_assert_int_eq(a.rc, a.count == 1 ? ERR_STOPPING : 0);
+    }
+    fake_flush_all(t);
+    publisher_release(p);
+    fake_free(t);
+}
+END_TEST
+
 static TCase *waiting_tests(void)
 {
     TCase *tc = tcase_create("waiting");
@@ -242,6 +296,7 @@ static TCase *waiting_tests(void)
     tcase_add_test(tc, sync_of_an_os_topic_waits_for_the_disk);
     tcase_add_test(tc, a_wait_taken_back_is_not_answered);
     tcase_add_test(tc, cancel_and_flush_at_once);
+    tcase_add_test(tc, cancel_and_begin_at_once);
     return tc;
 }
 
