@@ -30,8 +30,8 @@
 struct work {
     struct bench_store b;
     void *(*writer)(void *arg);
-    const char *topic;
     char *line;
+    int *fds; /* mount: one for each writer */
     uint32_t partitions;
     size_t writers;
     _Atomic uint64_t until_ns;
@@ -105,21 +105,15 @@ static void *library_writer(void *arg)
 static void *mount_writer(void *arg)
 {
     struct work *w = arg;
-    char path[4096];
+    int fd = w->fds[atomic_fetch_add(&w->turn, 1) % w->writers];
     uint64_t n = 0;
-    int fd;
 
-    snprintf(path, sizeof path, "%s/publish", w->topic);
-    fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (fd < 0)
-        die(path, -errno);
     for (; now_ns() < atomic_load(&w->until_ns); n++) {
         write_all(fd, w->line, LINE_BYTES);
         if (fsync(fd) < 0)
             die("fsync", -errno);
     }
     atomic_fetch_add(&w->acknowledged, n);
-    close(fd);
     return NULL;
 }
 
@@ -227,6 +221,22 @@ static double run_plain(void *arg)
 
 /* -- what is compared -- */
 
+/* Before the clock starts, as the plain file is. */
+static void open_each(struct work *w, const char *topic)
+{
+    char path[4096];
+
+    w->fds = calloc(w->writers, sizeof *w->fds);
+    if (!w->fds)
+        die("files", -ENOMEM);
+    snprintf(path, sizeof path, "%s/publish", topic);
+    for (size_t i = 0; i < w->writers; i++) {
+        w->fds[i] = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+        if (w->fds[i] < 0)
+            die(path, -errno);
+    }
+}
+
 static void prepare(struct work *w, struct side *side, const char *name, char **argv,
                     const char *where)
 {
@@ -237,7 +247,7 @@ static void prepare(struct work *w, struct side *side, const char *name, char **
     w->line = make_lines(1);
     *side = (struct side){name, run_threads, w};
     if (strcmp(how, "mount") == 0) {
-        w->topic = where;
+        open_each(w, where);
         w->writer = mount_writer;
         return;
     }
@@ -256,6 +266,9 @@ static void end(struct work *w)
 {
     if (w->b.store)
         bench_store_end(&w->b);
+    for (size_t i = 0; w->fds && i < w->writers; i++)
+        close(w->fds[i]);
+    free(w->fds);
     free(w->line);
 }
 
