@@ -11,6 +11,7 @@
 #include "base/diag.h"
 #include "base/fileio.h"
 #include "base/plural.h"
+#include "daemon/process.h"
 #include "store/check.h"
 
 #define SAY_EVERY_US ((uint64_t)500000)
@@ -133,6 +134,12 @@ static void sum_up(const struct run *run, const struct check_result *r, int stat
            plural(r->bytes), r->damaged, verdicts[status]);
 }
 
+static int look(const struct run *run, const struct check_options *options,
+                struct check_result *result, struct err *err)
+{
+    return run->repair ? store_repair(options, result, err) : store_check(options, result, err);
+}
+
 static int run_check(struct run *run)
 {
     struct check_options options = {
@@ -151,7 +158,9 @@ static int run_check(struct run *run)
         return CHECK_NOT_DONE;
     }
     run->begun_us = clock_mono_us();
-    rc = run->repair ? store_repair(&options, &result, &err) : store_check(&options, &result, &err);
+    rc = look(run, &options, &result, &err);
+    if (rc == ERR_LOCKED && process_await_user_of(run->store))
+        rc = look(run, &options, &result, &err);
     fileio_release(options.io);
     if (rc < 0) {
         diag_say("check: %s", err.text);

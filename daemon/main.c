@@ -98,7 +98,7 @@ static int start_store(struct program *p, struct err *err)
 {
     const struct config *conf = &p->conf;
     struct store_options options = {
-        .name = conf->store,
+        .name = p->store_path,
         .threads = true,
         .broker = (uint32_t)conf->broker,
         .journal_bytes = conf->journal_bytes,
@@ -116,6 +116,8 @@ static int start_store(struct program *p, struct err *err)
     if (rc == 0) {
         options.io = p->io;
         rc = store_open(&p->store, &options, err);
+        if (rc == ERR_LOCKED && process_await_user_of(p->store_path))
+            rc = store_open(&p->store, &options, err);
     }
     if (rc < 0 && made)
         rmdir(conf->store);
@@ -238,7 +240,7 @@ static int run(struct program *p)
     int stopped;
 
     if (rc == 0) {
-        diag_say("%s on %s ready", p->conf.store, p->conf.mountpoint);
+        diag_say("%s on %s ready", p->store_path, p->mount_path);
         process_notify_manager("READY=1");
         wait_for_the_end(p);
         process_notify_manager("STOPPING=1");
@@ -249,7 +251,7 @@ static int run(struct program *p)
     if (stopped < 0)
         diag_say("%s", err.text);
     else if (rc == 0)
-        diag_say("%s on %s stopped", p->conf.store, p->conf.mountpoint);
+        diag_say("%s on %s stopped", p->store_path, p->mount_path);
     log_end();
     free(p->store_path);
     free(p->mount_path);

@@ -4,17 +4,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/diag.h"
+
+#define USER_ENDS_MS 5000
 
 void process_prepare(sigset_t *signals)
 {
@@ -89,6 +94,26 @@ int process_let_go(int ready_fd, struct err *err)
         rc = err_set(err, -errno, "cannot go to the background: %s", strerror(errno));
     close(ready_fd);
     return rc;
+}
+
+bool process_await_user_of(const char *store)
+{
+    struct pollfd user = {.fd = -1, .events = POLLIN};
+    char text[32] = "";
+    char *path = NULL;
+    int lock = asprintf(&path, "%s/.lock", store) < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    bool ended = false;
+
+    if (lock >= 0 && read(lock, text, sizeof text - 1) > 0)
+        user.fd = (int)syscall(SYS_pidfd_open, strtol(text, NULL, 10), 0);
+    if (user.fd >= 0) {
+        ended = poll(&user, 1, USER_ENDS_MS) > 0;
+        close(user.fd);
+    }
+    if (lock >= 0)
+        close(lock);
+    free(path);
+    return ended;
 }
 
 void process_notify_manager(const char *text)

@@ -27,6 +27,14 @@ bool process_to_background(const sigset_t *signals, int *ready_fd, int *exit_sta
 /* The child works: the parent may return. */
 int process_let_go(int ready_fd, struct err *err) MUST_CHECK;
 
+/*
+ * Who uses the store may be about to end: umount(8) returns before the process
+ * behind the mount has flushed its last messages, kill(1) before anything has
+ * happened. Waits for the end of the process that the store's .lock names, but no
+ * longer than somebody at a terminal would: whether it came.
+ */
+bool process_await_user_of(const char *store);
+
 /* systemd's Type=notify: `text` to the socket that the environment names. */
 void process_notify_manager(const char *text);
 

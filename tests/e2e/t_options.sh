@@ -113,7 +113,7 @@ case_logs_to_a_file_that_may_be_rotated()
     read -r pid _ <"$STORE/.lock"
     daemon_adopt "$pid"
     wait_until 10 grep -q ready own.log
-    like "$(<own.log)" '^20[0-9-]*T[0-9:]*[+-][0-9]* topicfs: store on mnt ready$' "with the time"
+    like "$(<own.log)" '^20[0-9-]*T[0-9:]*[+-][0-9]* topicfs: /.*/store on /.*/mnt ready$' "with the time, and whole paths"
     mkdir "$MNT/t"
     echo "frob=1" 2>/dev/null >"$MNT/t/.config"
     wait_until 10 grep -q frob own.log
@@ -122,7 +122,7 @@ case_logs_to_a_file_that_may_be_rotated()
     kill -HUP "$pid"
     ok "SIGHUP opens it anew" wait_until 10 test -e own.log
     daemon_stop
-    like "$(<own.log)" "topicfs: store on mnt stopped$" "the last line"
+    like "$(<own.log)" "topicfs: /.*/store on /.*/mnt stopped$" "the last line"
     fails_with "$DIR/none/log: No such file or directory" \
         "$TOPICFS_BIN" --daemon --log none/log --store store mnt
 }

@@ -142,6 +142,32 @@ case_umount()
     ok "D9: cleanly" test -s "$STORE/.clean"
 }
 
+waits_for_another()
+{
+    [[ $(readlink "/proc/$1"/fd/*) == *pidfd* ]]
+}
+
+# Who types `umount mnt; topicfs ... mnt` is faster than a stop that has much to flush.
+case_a_start_while_another_ends()
+{
+    local first status
+    start_t || return
+    publish t a
+    first=$DAEMON_PID
+    kill -STOP "$first"
+    mkdir other
+    MNT=$DIR/other daemon_begin
+    ok "D11: a start waits" wait_until 4 waits_for_another "$DAEMON_PID"
+    "$TOPICFS_BIN" check "$STORE" >"$DIR/check.out" 2>&1 &
+    ok "D11: a check" wait_until 4 waits_for_another $!
+    kill -KILL "$first"
+    MNT=$DIR/other wait_until 20 mounted_or_ended
+    is "$(cat "$DIR/other/t/0/0-")" a "D11: it starts when the other has ended"
+    wait $!
+    status=$?
+    like "$status" "^[15]$" "D11: the check says what it found, or that the other was faster"
+}
+
 case_a_kill()
 {
     start_t || return
