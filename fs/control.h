@@ -11,6 +11,11 @@
  * said in the log with the number of the line:
  *     topicfs: clicks/.config line 3: flush.ms=7d: not a number of milliseconds
  *
+ * Settings that bound one another have to agree after each write, so where each
+ * line comes in a write of its own (a shell's printf) their order counts. To wait
+ * for the close with that would lose the error: shells do not look at what the
+ * close after a redirection returns.
+ *
  * Threads: any; a lock in each control makes writers take turns.
  */
 #ifndef FS_CONTROL_H

@@ -21,6 +21,7 @@ END
 
 case_config_is_written()
 {
+    local lines
     start_t || return
     calls <<'END'
 def setting(key):
@@ -71,6 +72,13 @@ END
         "A5: as it stands in what was written"
     printf 'flush.ms=12\nnonsense=1\n' >"$T/.config" 2>/dev/null
     is "$(grep flush.ms "$T/.config")" flush.ms=12 "A10: a shell's printf writes line by line"
+    lines=$'set.max.bytes=5000\nsegment.bytes=10000'
+    # shellcheck disable=SC2016 # the inner shell's
+    fails "A24: set.max.bytes alone is above half of segment.bytes" \
+        bash -c 'printf "%s\n" "$1" >"$2"' - "$lines" "$T/.config"
+    is "$(grep set.max.bytes "$T/.config")" set.max.bytes=4000 "A24: and is as it was"
+    cat <<<"$lines" >"$T/.config"
+    is "$(grep set.max.bytes "$T/.config")" set.max.bytes=5000 "A24: both in one write agree"
     daemon_kill
     detach
     daemon_start || return
