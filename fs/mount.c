@@ -459,7 +459,10 @@ void fs_stop(struct fs *fs, unsigned grace_ms)
     end_workers(fs);
     if (fs->notify)
         notify_free(fs->notify);
-    /* A worker may have begun something in its last request. */
+    /* A worker may have begun something in its last requests: whoever answers that
+     * writes to the session's descriptor, whose number is another file's soon. */
+    if (fs->streams)
+        streams_stop(fs->streams);
     ops_answers_drain(fs, 0);
     passthrough_end(&fs->passthrough);
     fuse_session_unmount(fs->session);

@@ -51,7 +51,8 @@ struct stream_wait {
 int streams_new(struct streams **out, unsigned threads) MUST_CHECK;
 
 /* All waits are readied with ERR_STOPPING, later ones at once. Returns when
- * every one of them has been told and no watch is left in the store. */
+ * every one of them has been told and no watch is left in the store. To be called
+ * again when no later ones can come any more: these may not have been told. */
 void streams_stop(struct streams *s);
 /* After streams_stop(). */
 void streams_free(struct streams *s);
