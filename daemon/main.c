@@ -272,7 +272,8 @@ static int print_help(void)
 
 int main(int argc, char **argv)
 {
-    struct program p = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    /* hurry() may still look at it when main() has returned. */
+    static struct program p = {.lock = PTHREAD_MUTEX_INITIALIZER};
     struct err err = {0};
     int status = EXIT_USAGE;
 

@@ -206,6 +206,25 @@ case_starts_again_on_a_disk_that_became_full()
     is "$(cat "$MNT/t/0/0-")" $'a\nbb\nccc' "and shows them"
 }
 
+# A limit of the size of files (ulimit -f): an error for who publishes, and not the daemon's death by SIGXFSZ.
+case_a_limit_of_the_size_of_files()
+{
+    (ulimit -f 1024; refused "\.reserve: File too large" "too small to start" \
+        "$TOPICFS_BIN" --store "$STORE" "$MNT")
+    (ulimit -f 16384; daemon_start; echo "$DAEMON_PID" >"$DIR/pid")
+    daemon_adopt "$(<"$DIR/pid")"
+    mkdir "$MNT/t" "$MNT/other" && publish t a || return
+    fails_with "File too large" dd if=<(yes "$(printf %0100000d 0)" | head -n 200) of="$MNT/t/publish" bs=1M
+    ok "others go on" publish other b
+    daemon_stop
+    is $? 0 "exit status"
+    daemon_start || return
+    ok "without the limit it goes on" publish t c
+    is "$(head -n 1 "$MNT/t/0/0-"; tail -n 1 "$MNT/t/0/0-")" $'a\nc' "nothing is lost"
+    is "$(cut -c1-2 "$MNT/t/0/0-" | sort -u | tr '\n' ' ')" "00 a c " "and nothing torn"
+    is "$(awk 'length > 1 && length != 100000' "$MNT/t/0/0-")" "" "every message is whole"
+}
+
 case_refuses_a_command_line_it_does_not_understand()
 {
     refused "frobnicate" "an unknown option" \
