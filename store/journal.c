@@ -134,15 +134,15 @@ void journal_close(struct journal *j)
 
 /* -- turns -- */
 
-void journal_begin(struct journal *j, int file, uint64_t sequence)
+void journal_begin(struct journal *j, const struct journal_last *last)
 {
-    struct journal_file *jf = &j->file[file];
+    struct journal_file *jf = &j->file[1 - last->file];
 
-    j->current = file;
-    j->sequence = sequence - 1;
+    j->current = 1 - last->file;
+    j->sequence = last->sequence;
     jf->pos = JOURNAL_BLOCK;
     jf->salt = store_random(j->store);
-    jf->first = sequence;
+    jf->first = last->sequence + 1;
     jf->begun_us = clock_mono_us();
     jf->free = false;
     j->turns++;
@@ -152,14 +152,13 @@ void journal_begin(struct journal *j, int file, uint64_t sequence)
 static bool turn(struct journal *j)
 {
     struct flusher *fl = &j->store->flusher;
-    int next = 1 - j->current;
     bool can;
 
     pthread_mutex_lock(&fl->lock);
-    can = j->file[next].free;
+    can = j->file[1 - j->current].free;
     if (can) {
         fl->checkpoint = j->current;
-        journal_begin(j, next, j->sequence + 1);
+        journal_begin(j, &(struct journal_last){j->sequence, j->current});
         pthread_cond_signal(&fl->direct);
     }
     pthread_mutex_unlock(&fl->lock);

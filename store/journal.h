@@ -66,9 +66,17 @@ int journal_look(struct store *store, struct err *err) MUST_CHECK;
 int journal_open(struct journal *j, struct store *store, struct err *err) MUST_CHECK;
 void journal_close(struct journal *j);
 
-/* Begins a new turn in a file that is free; all that is needed is below. For
- * recovery, when everything is flushed direct, and for the clean stop. */
-void journal_begin(struct journal *j, int file, uint64_t sequence);
+/* Where the last record stands. Where there is none: 0, and as if it stood in 1. */
+struct journal_last {
+    uint64_t sequence;
+    int file;
+};
+
+/* Begins a new turn behind the last record, where nothing is needed any more:
+ * everything is flushed direct. In the other file, so that the last record stands,
+ * with its `from`, until the first one of the turn is on disk. For the start, and
+ * for the clean stop. */
+void journal_begin(struct journal *j, const struct journal_last *last);
 
 /* Can a record be written at all now? Turns to the other file where it must. */
 bool journal_ready(struct journal *j, size_t bytes);

@@ -175,9 +175,9 @@ static bool needs_journal(const struct partition *part)
 
 static int replay_and_settle(struct store *store, struct err *err)
 {
-    uint64_t sequence;
+    struct journal_last last;
     bool keep;
-    int rc = replay_journals(store, &sequence, &keep, err);
+    int rc = replay_journals(store, &last, &keep, err);
 
     if (rc == 0)
         rc = settle_all(store);
@@ -189,7 +189,7 @@ static int replay_and_settle(struct store *store, struct err *err)
             keep = needs_journal(topic_partition(store->by_number[i], p));
     if (keep)
         store->journal.dead = true;
-    journal_begin(&store->journal, 0, sequence + 1);
+    journal_begin(&store->journal, &last);
     return 0;
 }
 

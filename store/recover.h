@@ -30,6 +30,7 @@
 #include "store/flush.h"
 #include "store/segment.h"
 
+struct journal_last;
 struct partition;
 struct store;
 struct topic;
@@ -79,11 +80,11 @@ int recover_load_clean(struct partition *part, struct err *broken, struct err *e
  * needed, and says what does not read back. */
 int replay_look(struct store *store, struct err *err) MUST_CHECK;
 
-/* The highest sequence in the journals, without replaying them. */
-int replay_last_sequence(struct store *store, uint64_t *sequence) MUST_CHECK;
-/* Replays; raises part->vouched. *keep: a part could not be written for want of
- * room, so the journal must stay as it is. */
-int replay_journals(struct store *store, uint64_t *sequence, bool *keep,
+/* Finds the last record of the journals, without replaying them. */
+int replay_last(struct store *store, struct journal_last *last) MUST_CHECK;
+/* Replays, and finds the last record; raises part->vouched. *keep: a part could not
+ * be written for want of room, so the journal must stay as it is. */
+int replay_journals(struct store *store, struct journal_last *last, bool *keep,
                     struct err *err) MUST_CHECK;
 
 /* Verifies the newest segment from its durable slot on and sets the marks to

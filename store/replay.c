@@ -3,9 +3,14 @@
  *
  * The records of a file's newest turn stand from its first block on: salts
  * equal, sequences following one another, CRCs holding. Where that ends, the
- * turn ends, unless a valid later record of the turn stands behind: then a
- * record in between was damaged. Both turns together are replayed by sequence
- * from the highest `from` on.
+ * turn ends, unless a valid later record of the turn stands behind: then those in
+ * between are missing. Both turns together are replayed by sequence from the
+ * highest `from` on.
+ *
+ * What is missing was damaged, unless a power cut tore the first record of the
+ * next turn: that is written over the older of the two turns, from its first block
+ * on, and any sectors of it may have got to the disk. Nothing it is written over
+ * is needed, but the last record may say that it is: the checkpoint came later.
  *
  * A part is written to its place if it reaches above its segment's durable
  * slot: the same bytes at the same positions, so doing it twice is as once.
@@ -23,6 +28,8 @@
 
 #define WINDOW_BYTES ((uint64_t)1 << 20)
 
+static const struct journal_last none = {0, 1};
+
 /* Where a record stands. */
 struct place {
     int file;
@@ -38,7 +45,7 @@ struct replay {
     uint8_t *window; /* what was read of a journal file last: one read for many records */
     int window_file;
     uint64_t window_pos, window_len;
-    enum finding broken; /* what a record that does not read back is */
+    enum finding broken; /* what a record that is needed and does not read back is */
     bool damaged;
     bool no_room;
     bool keep;              /* a record is needed that cannot be used now */
@@ -94,6 +101,12 @@ static int read_at(struct replay *rp, int file, void *to, uint64_t len, uint64_t
     }
     memcpy(to, rp->window + (pos - rp->window_pos), len);
     return 0;
+}
+
+/* Where the next record stands. */
+static uint64_t record_end(uint64_t pos, const struct journal_record *r)
+{
+    return pos + ((r->length + JOURNAL_BLOCK - 1) & ~(uint64_t)(JOURNAL_BLOCK - 1));
 }
 
 /* Reads the record at pos whole, checked: 1; 0: none stands there. */
@@ -177,14 +190,9 @@ static int turn_read(struct replay *rp, int file)
             uint64_t at = pos;
 
             rc = find_later(rp, file, &at, salt, sequence, &r);
-            if (rc == 1) {
-                found_say(rp->store, rp->broken,
-                          ".journal.%d: damaged: records %" PRIu64 " to %" PRIu64
-                          " do not read back",
-                          file, sequence + 1, r.sequence - 1);
-                rp->damaged = next = true;
+            next = rc == 1;
+            if (next)
                 pos = at;
-            }
         }
         if (rc < 0)
             return rc;
@@ -196,7 +204,7 @@ static int turn_read(struct replay *rp, int file)
         rc = place_add(rp, file, pos, &r);
         if (rc < 0)
             return rc;
-        pos += (r.length + JOURNAL_BLOCK - 1) & ~(uint64_t)(JOURNAL_BLOCK - 1);
+        pos = record_end(pos, &r);
     }
 }
 
@@ -363,9 +371,9 @@ static int apply_record(struct replay *rp, const struct place *at)
 
 /* -- both files -- */
 
-static int read_both(struct replay *rp, uint64_t *from, uint64_t *last)
+static int read_both(struct replay *rp, uint64_t *from)
 {
-    *from = *last = 0;
+    *from = 0;
     for (int i = 0; i < 2; i++) {
         int rc = rp->store->journal.file[i].fd >= 0 ? turn_read(rp, i) : 0;
 
@@ -374,41 +382,65 @@ static int read_both(struct replay *rp, uint64_t *from, uint64_t *last)
     }
     if (rp->count > 0)
         qsort(rp->place, rp->count, sizeof *rp->place, by_sequence);
-    for (size_t i = 0; i < rp->count; i++) {
+    for (size_t i = 0; i < rp->count; i++)
         if (rp->place[i].r.from > *from)
             *from = rp->place[i].r.from;
-        *last = rp->place[i].r.sequence;
-    }
     return 0;
 }
 
-/* A gap is damage, but for one before the first record: the last turn of a file
- * may end with a record that speaks of the other file's turn as needed, that be
- * checkpointed later, and its first record be torn by the next turn's. */
-static void check_gaps(struct replay *rp, uint64_t from)
+/* May what is missing between the two have been written over by the first record of
+ * the next turn? That goes to the file that has not the last record; the records
+ * which that turn left there begin where they did, unless it is they that are gone. */
+static bool may_be_torn(const struct replay *rp, const struct place *before,
+                        const struct place *after)
 {
-    uint64_t want = 0;
+    return before->file != rp->place[rp->count - 1].file &&
+           record_end(before->pos, &before->r) < JOURNAL_BLOCK + JOURNAL_RECORD_MAX &&
+           (after->file == before->file || after->pos == JOURNAL_BLOCK);
+}
 
-    for (size_t i = 0; i < rp->count; i++) {
-        uint64_t sequence = rp->place[i].r.sequence;
+static void say_missing(struct replay *rp, const struct place *before, const struct place *after,
+                        uint64_t from)
+{
+    uint64_t first = before->r.sequence + 1;
+    uint64_t last = after->r.sequence - 1;
+    bool needed = before->r.sequence >= from; /* `from` is the first of a turn */
 
-        if (sequence < from)
-            continue;
-        if (want != 0 && sequence != want) {
-            found_say(rp->store, rp->broken,
-                      "the journal is damaged: records %" PRIu64 " to %" PRIu64 " are missing",
-                      want, sequence - 1);
-            rp->damaged = true;
-        }
-        want = sequence + 1;
+    if (may_be_torn(rp, before, after)) {
+        found_say(rp->store, FOUND_JOURNAL_FIRST,
+                  ".journal.%d: records %" PRIu64 " to %" PRIu64
+                  " do not read back: torn by the next turn's first record, or damaged",
+                  before->file, first, last);
+    } else if (needed || before->file == after->file) {
+        found_say(rp->store, needed ? rp->broken : FOUND_JOURNAL_OLD,
+                  ".journal.%d: damaged: records %" PRIu64 " to %" PRIu64 " do not read back",
+                  after->file, first, last);
+        rp->damaged |= needed;
     }
 }
 
-int replay_journals(struct store *store, uint64_t *sequence, bool *keep, struct err *err)
+/* Not what is missing before the first record: that, too, may have been torn, and
+ * turn_begin() has said so. */
+static void check_gaps(struct replay *rp, uint64_t from)
+{
+    for (size_t i = 1; i < rp->count; i++)
+        if (rp->place[i].r.sequence > rp->place[i - 1].r.sequence + 1)
+            say_missing(rp, &rp->place[i - 1], &rp->place[i], from);
+}
+
+/* Where the last record stands. */
+static struct journal_last last_of(const struct replay *rp)
+{
+    const struct place *last = rp->count > 0 ? &rp->place[rp->count - 1] : NULL;
+
+    return last ? (struct journal_last){last->r.sequence, last->file} : none;
+}
+
+int replay_journals(struct store *store, struct journal_last *last, bool *keep, struct err *err)
 {
     struct replay rp = {.store = store, .broken = FOUND_JOURNAL_RECORDS};
     uint64_t from;
-    int rc = read_both(&rp, &from, sequence);
+    int rc = read_both(&rp, &from);
 
     if (rc == 0)
         check_gaps(&rp, from);
@@ -422,6 +454,7 @@ int replay_journals(struct store *store, uint64_t *sequence, bool *keep, struct 
                   "no room to replay the journal: free %" PRIu64 " byte%s and start again; until "
                   "then the partitions named above are read-only",
                   rp.missing_bytes, plural(rp.missing_bytes));
+    *last = last_of(&rp);
     *keep = rp.no_room || rp.keep;
     store->journal.damaged = rp.damaged;
     atomic_store(&store->parts_replayed, rp.parts);
@@ -433,8 +466,7 @@ int replay_look(struct store *store, struct err *err)
 {
     struct replay rp = {.store = store, .broken = FOUND_JOURNAL_OLD};
     uint64_t from;
-    uint64_t last;
-    int rc = read_both(&rp, &from, &last);
+    int rc = read_both(&rp, &from);
 
     if (rc == 0)
         check_gaps(&rp, from);
@@ -442,7 +474,7 @@ int replay_look(struct store *store, struct err *err)
     return rc < 0 ? err_set(err, rc, "reading the journal: %s", err_sentence(rc)) : 0;
 }
 
-int replay_last_sequence(struct store *store, uint64_t *sequence)
+int replay_last(struct store *store, struct journal_last *last_record)
 {
     struct replay rp = {.store = store};
     struct journal_record last = {0};
@@ -467,14 +499,14 @@ int replay_last_sequence(struct store *store, uint64_t *sequence)
     while (rc >= 0 && file >= 0) {
         struct journal_record r;
 
-        pos += (last.length + JOURNAL_BLOCK - 1) & ~(uint64_t)(JOURNAL_BLOCK - 1);
+        pos = record_end(pos, &last);
         rc = record_read(&rp, file, pos, &r);
         if (rc != 1 || r.salt != last.salt || r.sequence != last.sequence + 1)
             break;
         last = r;
     }
     if (rc >= 0)
-        *sequence = last.sequence;
+        *last_record = file < 0 ? none : (struct journal_last){last.sequence, file};
     replay_free(&rp);
     return rc < 0 ? rc : 0;
 }

@@ -307,17 +307,17 @@ static void store_free(struct store *store)
     free(store);
 }
 
-/* After a clean stop nothing is read but the last record's sequence. */
+/* After a clean stop nothing is read but the last record's header. */
 static int open_clean(struct store *store, struct err *err)
 {
-    uint64_t sequence;
+    struct journal_last last;
     int rc = journal_open(&store->journal, store, err);
 
     if (rc == 0)
-        rc = replay_last_sequence(store, &sequence);
+        rc = replay_last(store, &last);
     if (rc < 0)
         return err_set(err, rc, "reading the journal: %s", err_sentence(rc));
-    journal_begin(&store->journal, 0, sequence + 1);
+    journal_begin(&store->journal, &last);
     return 0;
 }
 
@@ -426,13 +426,12 @@ static void end_journal(struct store *store)
 {
     struct journal *j = &store->journal;
     struct err err;
-    int next = 1 - j->current;
 
     if (j->dead || j->sequence + 1 == j->file[j->current].first)
         return; /* given up, or nothing was written since it began */
     j->file[0].free = j->file[1].free = true;
     store->flusher.batch.count = 0;
-    journal_begin(j, next, j->sequence + 1);
+    journal_begin(j, &(struct journal_last){j->sequence, j->current});
     journal_start(j);
     if (journal_write(j, &err) < 0)
         diag_say("%s: %s; the next start reads it all", store->name, err.text);

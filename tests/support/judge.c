@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/inside.h"
+
 struct court {
     struct memdisk *disk;
     const struct ledger *ledger;
@@ -382,4 +384,6 @@ void judge(struct store *store, struct memdisk *disk, const struct ledger *ledge
     snprintf(c.name, sizeof c.name, "store");
     if (!v->why[0] && store_topic_count(store) != found)
         guilty(&c, "has %u topics, not %u", store_topic_count(store), found);
+    if (!v->why[0] && store->journal.damaged) /* a crash is none */
+        guilty(&c, "has a journal that is called damaged");
 }
