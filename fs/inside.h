@@ -3,13 +3,13 @@
  *
  * What runs where
  *   workers      read requests from the kernel and do the operations; never
- *                wait for anything but disk I/O
+ *                wait for anything but disk I/O; how many at a time: fs/workers
  *   streams      answer reads that waited, wake poll(2)
  *   store        its flushers answer FLUSH, FSYNC and acknowledged writes
  *   notify       talks to the kernel's caches, never from within an operation
  *
- * Locks: handles.lock, then nodes.lock. ops_stream's poll lock, streams.lock
- * and waits.lock are taken alone, but for streams.lock then merged.lock. No
+ * Locks: handles.lock, then nodes.lock. ops_stream's poll lock, workers.lock,
+ * streams.lock and waits.lock are taken alone, but for streams.lock then merged.lock. No
  * reply is sent and no store call that may call back is made under any of
  * them.
  */
@@ -29,6 +29,7 @@
 
 struct fuse_session;
 struct notify;
+struct workers;
 struct publish_answer; /* fs/ops_publish */
 
 struct fs {
@@ -50,8 +51,7 @@ struct fs {
     pthread_cond_t waits_change;
     struct publish_answer *waits;
 
-    pthread_t *workers;
-    unsigned worker_count;
+    struct workers *workers;
     _Atomic bool told; /* options.ended was called, or shall not be */
     _Atomic bool hurry;
 };

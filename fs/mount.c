@@ -20,6 +20,7 @@
 #include "base/diag.h"
 #include "fs/notify.h"
 #include "fs/ops.h"
+#include "fs/workers.h"
 
 #define DEFAULT_ROOT_MODE 0755
 #define DEFAULT_WORKERS   10
@@ -275,15 +276,14 @@ static void free_buffer(void *arg)
     free(buf->mem);
 }
 
-/* They may be cancelled while they wait for a request, and only then. */
-static void *worker(void *arg)
+/* Takes requests and does them. May be cancelled while it waits for one. */
+static void serve(struct worker *me, void *arg)
 {
     struct fs *fs = arg;
     struct fuse_buf buf = {0};
 
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     pthread_cleanup_push(free_buffer, &buf);
-    for (;;) {
+    while (worker_may_take(me)) {
         int n;
 
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
@@ -291,37 +291,24 @@ static void *worker(void *arg)
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
         if (n == -EINTR || n == -EAGAIN)
             continue;
-        if (n <= 0)
+        if (n <= 0) {
+            tell_end(fs);
             break;
+        }
+        worker_begins(me);
         fuse_session_process_buf(fs->session, &buf);
+        worker_done(me);
     }
-    tell_end(fs);
     pthread_cleanup_pop(1);
-    return NULL;
 }
 
 static int start_workers(struct fs *fs)
 {
-    unsigned want = fs->options.worker_threads ? fs->options.worker_threads : DEFAULT_WORKERS;
-    int rc = 0;
+    unsigned most = fs->options.worker_threads ? fs->options.worker_threads : DEFAULT_WORKERS;
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned at_once = processors > 0 ? (unsigned)processors + 1 : most;
 
-    fs->workers = calloc(want, sizeof(*fs->workers));
-    if (!fs->workers)
-        return -ENOMEM;
-    for (; fs->worker_count < want && rc == 0; fs->worker_count += rc == 0)
-        rc = pthread_create(&fs->workers[fs->worker_count], NULL, worker, fs);
-    return fs->worker_count > 0 ? 0 : -rc;
-}
-
-static void end_workers(struct fs *fs)
-{
-    for (unsigned i = 0; i < fs->worker_count; i++)
-        pthread_cancel(fs->workers[i]);
-    for (unsigned i = 0; i < fs->worker_count; i++)
-        pthread_join(fs->workers[i], NULL);
-    free(fs->workers);
-    fs->workers = NULL;
-    fs->worker_count = 0;
+    return workers_new(&fs->workers, most, at_once < most ? at_once : most, 0, serve, fs);
 }
 
 /* The kernel offers 128 KiB and INIT can only lower it; root may raise it. */
@@ -456,7 +443,9 @@ void fs_stop(struct fs *fs, unsigned grace_ms)
     ops_answers_drain(fs, until);
     if (fs->notify)
         notify_stop(fs->notify);
-    end_workers(fs);
+    if (fs->workers)
+        workers_end(fs->workers);
+    fs->workers = NULL;
     if (fs->notify)
         notify_free(fs->notify);
     /* A worker may have begun something in its last requests: whoever answers that

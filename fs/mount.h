@@ -33,7 +33,7 @@ struct fs_options {
     const char *mount_options; /* more for -o ("ro,noatime"); NULL = none */
     bool allow_other;          /* other users than the daemon's */
     uint32_t root_mode;        /* 0 = 0755 */
-    unsigned worker_threads;   /* 0 = the default */
+    unsigned worker_threads;   /* at most; 0 = the default. See fs/workers.h. */
     bool no_passthrough;       /* serve sealed segments from the page cache */
 
     /* What mkdir makes a topic with; mode, uid, gid are the caller's instead. */
