@@ -54,6 +54,18 @@ int fileio_write_bytes(struct fileio *io, int fd, const void *data, size_t len, 
     return fileio_write_all(io, fd, &iov, 1, pos, NULL);
 }
 
+int fileio_sync_all(struct fileio *io, const struct fileio_sync *what, int n)
+{
+    int rc = 0;
+
+    if (io->ops->sync_all)
+        return io->ops->sync_all(io, what, n);
+    for (int i = 0; rc == 0 && i < n; i++)
+        rc = what[i].fd >= 0 ? io->ops->fdatasync(io, what[i].fd)
+                             : io->ops->sync_dir(io, what[i].dir);
+    return rc;
+}
+
 int fileio_read_all(struct fileio *io, int fd, void *to, size_t len, uint64_t pos)
 {
     char *at = to;

@@ -47,6 +47,13 @@ struct fileio_stat {
 /* Called once per name, without "." and "..", in no order. Stops on non-zero. */
 typedef int fileio_list_fn(void *arg, const char *name, enum fileio_kind kind);
 
+/* Something to sync: a file's descriptor, or where that is < 0 a directory's path. */
+struct fileio_sync {
+    int fd;
+    const char *dir;
+};
+#define FILEIO_SYNCS_MAX 32 /* at a time */
+
 struct fileio_ops {
     int (*open)(struct fileio *io, const char *path, int flags); /* a descriptor */
     int (*close)(struct fileio *io, int fd);
@@ -66,6 +73,9 @@ struct fileio_ops {
     void (*read_once)(struct fileio *io, int fd);
     int (*syncfs)(struct fileio *io, int fd);
     int (*sync_dir)(struct fileio *io, const char *path);
+    /* Syncs n <= FILEIO_SYNCS_MAX of them at the same time: fdatasync of files, fsync
+     * of directories. NULL where this disk does one at a time: fileio_sync_all(). */
+    int (*sync_all)(struct fileio *io, const struct fileio_sync *what, int n);
     int (*mkdir)(struct fileio *io, const char *path);
     int (*rmdir)(struct fileio *io, const char *path);
     int (*rename)(struct fileio *io, const char *from, const char *to); /* replaces */
@@ -97,6 +107,9 @@ int fileio_write_all(struct fileio *io, int fd, struct iovec *iov, int n, uint64
                      uint64_t *done) MUST_CHECK;
 int fileio_write_bytes(struct fileio *io, int fd, const void *data, size_t len,
                        uint64_t pos) MUST_CHECK;
+/* sync_all, or what it does one after another. Which of them are on disk is not
+ * known where it fails. */
+int fileio_sync_all(struct fileio *io, const struct fileio_sync *what, int n) MUST_CHECK;
 /* Exactly len bytes; -ENODATA where the file ends before. */
 int fileio_read_all(struct fileio *io, int fd, void *to, size_t len, uint64_t pos) MUST_CHECK;
 

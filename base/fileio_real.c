@@ -20,10 +20,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/sync_many.h"
+
 struct real {
     struct fileio io;
     int root;
+    struct sync_many syncs;
 };
+
+_Static_assert(FILEIO_SYNCS_MAX <= SYNC_MANY_MAX, "they go in one piece");
 
 static int real_resolve(struct fileio *io, const char *path, uint64_t flags, uint64_t mode)
 {
@@ -203,6 +208,28 @@ static int real_sync_dir(struct fileio *io, const char *path)
     return rc;
 }
 
+static int real_sync_all(struct fileio *io, const struct fileio_sync *what, int n)
+{
+    bool data_only[FILEIO_SYNCS_MAX] = {false};
+    int fd[FILEIO_SYNCS_MAX] = {0};
+    int opened = 0;
+    int rc = 0;
+
+    for (; rc == 0 && opened < n; opened++) {
+        const struct fileio_sync *w = &what[opened];
+
+        data_only[opened] = w->fd >= 0;
+        fd[opened] = w->fd >= 0 ? w->fd : real_resolve(io, w->dir, O_RDONLY | O_DIRECTORY, 0);
+        rc = fd[opened] < 0 ? fd[opened] : 0;
+    }
+    if (rc == 0)
+        rc = sync_many(&((struct real *)io)->syncs, fd, data_only, n);
+    for (int i = 0; i < opened; i++)
+        if (what[i].fd < 0 && fd[i] >= 0)
+            close(fd[i]);
+    return rc;
+}
+
 static int real_mkdir(struct fileio *io, const char *path)
 {
     const char *name;
@@ -347,6 +374,7 @@ static void real_release(struct fileio *io)
 {
     struct real *r = (struct real *)io;
 
+    sync_many_release(&r->syncs);
     close(r->root);
     free(r);
 }
@@ -364,6 +392,7 @@ static const struct fileio_ops real_ops = {
     .read_once = real_read_once,
     .syncfs = real_syncfs,
     .sync_dir = real_sync_dir,
+    .sync_all = real_sync_all,
     .mkdir = real_mkdir,
     .rmdir = real_rmdir,
     .rename = real_rename,
@@ -386,9 +415,11 @@ int fileio_open(struct fileio **out, const char *path, struct err *err)
     if (!r)
         return err_set(err, -ENOMEM, "%s: out of memory", path);
     r->io.ops = &real_ops;
+    sync_many_init(&r->syncs);
     r->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r->root < 0) {
         rc = -errno;
+        sync_many_release(&r->syncs);
         free(r);
         return err_set(err, rc, "%s: %s", path, err_sentence(rc));
     }

@@ -15,7 +15,8 @@
  *
  * Locks, outer before inner: store.make_lock, topic.change_lock,
  * store.topics_lock, partition.append_lock, partition.lock, flusher.lock,
- * store.files_lock. retainer.lock and scrubber.lock are taken alone.
+ * store.files_lock. retainer.lock, scrubber.lock and store.wanted_lock are
+ * taken with nothing inside.
  */
 #ifndef STORE_INSIDE_H
 #define STORE_INSIDE_H
@@ -34,11 +35,13 @@
 #include "store/scrub.h"
 #include "store/segment.h"
 #include "store/store.h"
+#include "store/unsynced.h"
 
 #define FIRST_TOPIC 16u /* the number of a new store's first topic */
 
 struct append_request;
 struct found;
+struct making;
 
 /* What .clean says of a partition. */
 struct clean_facts {
@@ -129,7 +132,9 @@ struct store {
     bool same_boot;                  /* the last process ran in this boot */
     uint64_t rng;                    /* tests: state of the seeded generator */
 
-    pthread_mutex_t make_lock; /* one topic is made or removed at a time */
+    pthread_mutex_t make_lock; /* topics are made, together, or one is removed */
+    pthread_mutex_t wanted_lock;
+    struct making *wanted; /* wanted_lock: topics to make */
     pthread_rwlock_t topics_lock;
     struct topic **by_number; /* ascending */
     size_t topic_count, topic_room;
@@ -167,8 +172,8 @@ struct store {
 struct partition *partition_new(struct topic *topic, uint32_t index);
 void partition_free(struct partition *part);
 /* Makes the partition's directory `dir` ("T/0", or under a temporary name)
- * with an empty first segment, all of it fsynced if `sync`. */
-int partition_make_files(struct store *store, const char *dir, bool sync,
+ * with an empty first segment, and notes what is to be synced. */
+int partition_make_files(struct store *store, const char *dir, struct unsynced *u,
                          struct err *err) MUST_CHECK;
 /* Lists the segments where .clean has saved doing so until now. */
 int partition_load(struct partition *part, struct err *err) MUST_CHECK;
@@ -203,12 +208,15 @@ int partition_roll(struct partition *part, struct err *err) MUST_CHECK;
 int sealed_sync(struct topic *topic) MUST_CHECK;
 int partition_seal_link(struct partition *part, struct segment *seg) MUST_CHECK;
 
-/* -- topic.c, topic_make.c, topic_config.c -- */
+/* -- topic.c, topic_config.c -- */
 struct topic *topic_new(struct store *store, const char *name, uint32_t number, const char *id,
                         const struct topic_config *conf);
 /* Up to `count` of them; `fresh`: each with the empty segment just made. */
 int topic_add_partitions(struct topic *topic, uint32_t count, bool fresh) MUST_CHECK;
-/* Writes .config into dir, durably. */
+/* Makes the first .config in dir. */
+int topic_config_make(struct topic *topic, const char *dir, const struct topic_config *conf,
+                      struct unsynced *u) MUST_CHECK;
+/* Replaces .config in dir, durably. */
 int topic_config_write(struct topic *topic, const char *dir,
                        const struct topic_config *conf) MUST_CHECK;
 /* Reads a topic's .config and adds it to the store; its partitions are empty. */

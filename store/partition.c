@@ -63,7 +63,7 @@ void partition_free(struct partition *part)
     free(part);
 }
 
-int partition_make_files(struct store *store, const char *dir, bool sync, struct err *err)
+int partition_make_files(struct store *store, const char *dir, struct unsynced *u, struct err *err)
 {
     struct idx_header h = {.base_time_ms = store_wall_ms(store)};
     uint8_t header[IDX_HEADER_BYTES];
@@ -75,20 +75,15 @@ int partition_make_files(struct store *store, const char *dir, bool sync, struct
     snprintf(name, sizeof name, "%.400s/%020d.log", dir, 0);
     if (rc == 0) {
         fd = io->ops->open(io, name, FILEIO_WRITE | FILEIO_CREATE | FILEIO_EXCLUSIVE);
-        rc = fd < 0 ? fd : io->ops->close(io, fd);
+        rc = fd < 0 ? fd : io->ops->close(io, fd); /* without a byte: its name is all of it */
     }
     if (rc == 0) {
         snprintf(name, sizeof name, "%.400s/%020d.idx", dir, 0);
         idx_header_encode(header, &h);
-        fd = io->ops->open(io, name, FILEIO_WRITE | FILEIO_CREATE | FILEIO_EXCLUSIVE);
-        rc = fd < 0 ? fd : fileio_write_bytes(io, fd, header, sizeof header, 0);
-        if (fd >= 0 && rc == 0 && sync)
-            rc = io->ops->fdatasync(io, fd);
-        if (fd >= 0)
-            io->ops->close(io, fd);
+        rc = unsynced_make(u, name, header, sizeof header);
     }
-    if (rc == 0 && sync)
-        rc = io->ops->sync_dir(io, dir);
+    if (rc == 0)
+        unsynced_dir(u, dir);
     return rc < 0 ? err_set(err, rc, "%s: %s", dir, err_sentence(rc)) : 0;
 }
 

@@ -23,7 +23,7 @@
  * when the oldest segment was last appended to, and .clean says that of those
  * that are not loaded. Only what is about to go is opened.
  *
- * A removed topic is renamed .del.<number> (topic_make.c). Unlinking what is in
+ * A removed topic is renamed .del.<number> (topic_remove.c). Unlinking what is in
  * there can take long, and is done here too.
  *
  * Threads: one of its own, because a roll waits for flushes. Without threads

@@ -266,6 +266,7 @@ static struct store *store_new(const struct store_options *options)
     set_options(store, options);
     store->name = strdup(options->name);
     pthread_mutex_init(&store->make_lock, NULL);
+    pthread_mutex_init(&store->wanted_lock, NULL);
     pthread_rwlock_init(&store->topics_lock, NULL);
     pthread_mutex_init(&store->files_lock, NULL);
     pthread_mutex_init(&store->clean_lock, NULL);
@@ -297,6 +298,7 @@ static void store_free(struct store *store)
     retainer_release(&store->retainer);
     scrub_release(&store->scrubber);
     pthread_mutex_destroy(&store->make_lock);
+    pthread_mutex_destroy(&store->wanted_lock);
     pthread_rwlock_destroy(&store->topics_lock);
     pthread_mutex_destroy(&store->files_lock);
     pthread_mutex_destroy(&store->clean_lock);

@@ -1,6 +1,7 @@
 /*
  * store/topic: a topic's memory, its partitions, what others ask of it.
- * Making and removing one is in topic_make.c, its settings in topic_config.c.
+ * Making one is in topic_make.c, removing in topic_remove.c, its settings in
+ * topic_config.c.
  */
 #include <ctype.h>
 #include <errno.h>

@@ -34,6 +34,20 @@ int topic_config_write(struct topic *topic, const char *dir, const struct topic_
     return rc;
 }
 
+int topic_config_make(struct topic *topic, const char *dir, const struct topic_config *conf,
+                      struct unsynced *u)
+{
+    struct buf text = {.cap = CONFIG_MAX};
+    char path[STORE_PATH_MAX];
+    int rc = config_text(topic, conf, &text);
+
+    snprintf(path, sizeof path, "%.400s/.config", dir);
+    if (rc == 0)
+        rc = unsynced_make(u, path, text.data, text.len);
+    buf_release(&text);
+    return rc;
+}
+
 int topic_config_text(struct topic *topic, struct buf *out)
 {
     return config_text(topic, topic_config(topic), out);
@@ -169,8 +183,9 @@ static void path_of_new(char out[STORE_PATH_MAX], const struct topic *topic, uin
     snprintf(out, STORE_PATH_MAX, "%s/.new.%" PRIu32, topic->name, index);
 }
 
-/* Partitions [have, count) under temporary names. */
-static int make_new(struct topic *topic, uint32_t have, uint32_t count, bool sync, struct err *err)
+/* Partitions [have, count) under temporary names; `alone`: each synced by itself. */
+static int make_new(struct topic *topic, uint32_t have, uint32_t count, struct unsynced *u,
+                    bool alone, struct err *err)
 {
     char path[STORE_PATH_MAX];
     int rc = 0;
@@ -180,8 +195,30 @@ static int make_new(struct topic *topic, uint32_t have, uint32_t count, bool syn
         rc = store_remove_tree(topic->store, path);
         if (rc < 0)
             return err_set(err, rc, "%s: %s", path, err_sentence(rc));
-        rc = partition_make_files(topic->store, path, sync, err);
+        rc = partition_make_files(topic->store, path, u, err);
+        if (rc == 0 && alone) {
+            rc = unsynced_sync(u);
+            if (rc < 0)
+                err_set(err, rc, "%s: %s", path, err_sentence(rc));
+        }
     }
+    return rc;
+}
+
+static int make_new_durably(struct topic *topic, uint32_t have, uint32_t count, struct err *err)
+{
+    struct unsynced u = {.store = topic->store};
+    int rc = make_new(topic, have, count, &u, false, err);
+    bool many = unsynced_many(&u);
+
+    if (rc == 0) {
+        rc = unsynced_sync(&u);
+        if (rc < 0 && many) /* which of them is not on disk nobody knows */
+            rc = make_new(topic, have, count, &u, true, err);
+        else if (rc < 0)
+            err_set(err, rc, "%s: %s", topic->name, err_sentence(rc));
+    }
+    unsynced_cut(&u, 0);
     return rc;
 }
 
@@ -208,12 +245,8 @@ static int grow(struct topic *topic, uint32_t count, struct err *err)
 {
     struct fileio *io = topic->store->io;
     uint32_t have = topic_partition_count(topic);
-    bool together = count - have >= SYNCFS_AT;
-    int rc = make_new(topic, have, count, !together, err);
+    int rc = make_new_durably(topic, have, count, err);
 
-    /* If that fails, which file is not on disk nobody knows: each by itself. */
-    if (rc == 0 && together && store_sync_everything(topic->store) < 0)
-        rc = make_new(topic, have, count, true, err);
     for (uint32_t i = have; rc == 0 && i < count; i++)
         rc = name_new(topic, i, err);
     if (rc < 0)

@@ -1,9 +1,20 @@
 /*
- * store/topic_make: making and removing topics.
+ * store/topic_make: making topics. Removing them is in topic_remove.c.
  *
  * A topic is made under a temporary name, everything in it fsynced, and
- * renamed: it is there whole or not at all. Its number is never given again,
- * so the journal and inode numbers can tell it from one of the same name.
+ * renamed, and the store's directory fsynced: after a power cut it is there
+ * whole or not at all, and is there if its maker was told so. Its number is
+ * never given again, so the journal and inode numbers can tell it from one of
+ * the same name.
+ *
+ * That is two waits for the disk, one before and one after the rename, and
+ * neither can be saved: were the rename on disk first, a power cut would leave
+ * a topic whose files lack names or bytes, which is what damage looks like;
+ * without the second one the topic could be gone. What comes before the rename
+ * needs no order among itself, and is synced at the same time.
+ *
+ * Topics that several threads want meanwhile share both waits: each adds what
+ * it wants to a list, and who gets store.make_lock next makes all on it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -13,28 +24,42 @@
 
 #include "base/diag.h"
 #include "store/inside.h"
+#include "store/topic_make.h"
+
+#define TOGETHER_MAX 64u /* so that who came first need not wait for all who come */
 
 /* -- making -- */
 
-static int make_files(struct topic *topic, const char *dir, const struct topic_config *conf,
-                      bool sync, struct err *err)
+static int make_failed(struct making *m, int rc, const char *what)
 {
-    struct store *store = topic->store;
-    char path[STORE_PATH_MAX];
-    int rc = store->io->ops->mkdir(store->io, dir);
+    m->rc = rc < 0 ? err_set(m->err, rc, "%s: %s", what, err_sentence(rc)) : 0;
+    return m->rc;
+}
 
-    snprintf(path, sizeof path, "%s/sealed", dir);
+/* All files of the topic, under its temporary name. `alone`: each partition is
+ * synced by itself, and all of it is on disk then. */
+static int make_files(struct store *store, struct making *m, struct unsynced *u, bool alone)
+{
+    char path[STORE_PATH_MAX];
+    int rc = store->io->ops->mkdir(store->io, m->dir);
+
+    snprintf(path, sizeof path, "%s/sealed", m->dir);
     if (rc == 0)
         rc = store->io->ops->mkdir(store->io, path);
-    for (uint32_t i = 0; rc == 0 && i < conf->partitions; i++) {
-        snprintf(path, sizeof path, "%s/%" PRIu32, dir, i);
-        rc = partition_make_files(store, path, sync, err);
-        if (rc < 0)
-            return rc;
+    for (uint32_t i = 0; rc == 0 && i < m->conf->partitions; i++) {
+        snprintf(path, sizeof path, "%s/%" PRIu32, m->dir, i);
+        m->rc = partition_make_files(store, path, u, m->err);
+        if (m->rc < 0)
+            return m->rc;
+        rc = alone ? unsynced_sync(u) : 0;
     }
     if (rc == 0)
-        rc = topic_config_write(topic, dir, conf); /* fsyncs the directory too */
-    return rc < 0 ? err_set(err, rc, "%s: %s", topic->name, err_sentence(rc)) : 0;
+        rc = topic_config_make(m->topic, m->dir, m->conf, u);
+    if (rc == 0)
+        unsynced_dir(u, m->dir);
+    if (rc == 0 && alone)
+        rc = unsynced_sync(u);
+    return make_failed(m, rc, m->name);
 }
 
 /* The next number; .format says first that it is used. */
@@ -72,269 +97,185 @@ static int discard(struct store *store, const char *dir)
     return rc == 0 ? store_remove_tree(store, dir) : rc;
 }
 
-/* All files of a topic under a temporary name, durably. */
-static int make_durably(struct topic *topic, const char *dir, const struct topic_config *conf,
-                        struct err *err)
-{
-    struct store *store = topic->store;
-    bool together = conf->partitions >= SYNCFS_AT;
-    int rc = make_files(topic, dir, conf, !together, err);
-
-    if (rc < 0 || !together || store_sync_everything(store) == 0)
-        return rc;
-    /* Which file is not on disk, nobody knows: once more, each by itself. */
-    rc = discard(store, dir);
-    if (rc < 0)
-        return err_set(err, rc, "%s: %s", dir, err_sentence(rc));
-    return make_files(topic, dir, conf, true, err);
-}
-
-static int make_topic(struct store *store, const char *name, const struct topic_config *conf,
-                      struct topic **out, struct err *err)
+static int new_topic(struct store *store, struct making *m)
 {
     uint8_t uuid[16];
     char id[37];
-    char dir[TOPIC_NAME_MAX + 8];
-    struct topic *topic = NULL;
-    bool renamed = false;
-    uint32_t number;
+    uint32_t number = 0;
     int rc = take_number(store, &number);
 
-    store_uuid(store, uuid, id);
-    if (rc == 0) {
-        topic = topic_new(store, name, number, id, conf);
-        rc = topic ? topic_add_partitions(topic, (uint32_t)conf->partitions, true) : -ENOMEM;
-    }
     if (rc < 0)
-        err_set(err, rc, "%s: %s", name, err_sentence(rc));
-    snprintf(dir, sizeof dir, ".new.%s", name);
-    if (rc == 0) {
-        rc = discard(store, dir); /* of an attempt that failed */
-        if (rc < 0)
-            err_set(err, rc, "%s: %s", dir, err_sentence(rc));
+        return make_failed(m, rc, m->name);
+    store_uuid(store, uuid, id);
+    m->topic = topic_new(store, m->name, number, id, m->conf);
+    rc = m->topic ? topic_add_partitions(m->topic, (uint32_t)m->conf->partitions, true) : -ENOMEM;
+    return make_failed(m, rc, m->name);
+}
+
+static int is_free(struct store *store, struct making *m)
+{
+    struct topic *topic = store_topic_find(store, m->name);
+    struct fileio_stat st;
+
+    if (topic) {
+        topic_put(topic);
+        m->rc = err_set(m->err, -EEXIST, "%s: there is a topic of this name", m->name);
+    } else if (store->io->ops->stat(store->io, m->name, &st) == 0) {
+        m->rc = err_set(m->err, -EEXIST,
+                        "%s: there is a directory of this name in the store that is no topic, "
+                        "or one that could not be read",
+                        m->name);
     }
-    if (rc == 0)
-        rc = make_durably(topic, dir, conf, err);
-    if (rc == 0) {
-        rc = store->io->ops->rename(store->io, dir, name);
-        renamed = rc == 0;
-        if (rc == 0)
-            rc = store->io->ops->sync_dir(store->io, "");
-        if (rc < 0)
-            err_set(err, rc, "%s: %s", name, err_sentence(rc));
+    return m->rc;
+}
+
+/* Up to the first sync. */
+static void begin(struct store *store, struct making *m, struct unsynced *u)
+{
+    unsigned before = u->count;
+
+    snprintf(m->dir, sizeof m->dir, ".new.%s", m->name);
+    if (is_free(store, m) == 0 && new_topic(store, m) == 0 &&
+        make_failed(m, discard(store, m->dir), m->dir) == 0 && /* of an attempt that failed */
+        make_files(store, m, u, false) < 0)
+        unsynced_cut(u, before);
+}
+
+/* Ensures: what has begun without a failure is on disk, under temporary names. */
+static void sync_begun(struct store *store, struct making *batch, struct unsynced *u)
+{
+    bool alone = !unsynced_many(u) && !batch->next;
+    int rc = unsynced_sync(u);
+
+    for (struct making *m = batch; rc < 0 && m; m = m->next) {
+        if (m->rc < 0)
+            continue;
+        /* Which file is not on disk nobody knows: once more, each by itself. */
+        if (alone)
+            make_failed(m, rc, m->name);
+        else if (make_failed(m, discard(store, m->dir), m->dir) == 0 &&
+                 make_files(store, m, u, true) < 0)
+            unsynced_cut(u, 0);
     }
-    if (rc == 0)
-        rc = store_add_topic(store, topic);
-    if (rc < 0) {
-        /* The name must be free for another try. */
-        if (renamed && store->io->ops->rename(store->io, name, dir) < 0)
-            diag_say("%s: could not be made, and is there at the next start", name);
-        if (topic)
-            topic_free(topic);
-        if (discard(store, dir) < 0)
-            diag_say("%s: what was begun of it is removed at the next start", name);
-        return rc;
+}
+
+/* Ensures: those that have not failed have their names, on disk. */
+static void rename_begun(struct store *store, struct making *batch)
+{
+    bool any = false;
+    int rc = 0;
+
+    for (struct making *m = batch; m; m = m->next) {
+        if (m->rc < 0)
+            continue;
+        make_failed(m, store->io->ops->rename(store->io, m->dir, m->name), m->name);
+        m->renamed = m->rc == 0;
+        any |= m->renamed;
     }
-    *out = topic;
-    return 0;
+    if (any)
+        rc = store->io->ops->sync_dir(store->io, "");
+    for (struct making *m = batch; rc < 0 && m; m = m->next)
+        if (m->rc == 0)
+            make_failed(m, rc, m->name);
+}
+
+/* Into the tables, or away: its name must be free for another try. */
+static void end(struct store *store, struct making *m)
+{
+    if (m->rc == 0)
+        make_failed(m, store_add_topic(store, m->topic), m->name);
+    if (m->rc == 0) {
+        topic_get(m->topic); /* for who wanted it: it may be removed before he looks */
+    } else {
+        if (m->renamed && store->io->ops->rename(store->io, m->name, m->dir) < 0)
+            diag_say("%s: could not be made, and is there at the next start", m->name);
+        if (m->topic && discard(store, m->dir) < 0)
+            diag_say("%s: what was begun of it is removed at the next start", m->name);
+        if (m->topic)
+            topic_free(m->topic);
+        m->topic = NULL;
+    }
+    m->done = true;
+}
+
+static bool has_name(const struct making *batch, const char *name)
+{
+    while (batch && strcmp(batch->name, name) != 0)
+        batch = batch->next;
+    return batch;
+}
+
+/* Takes the first of those wanted off the list, up to one whose name another has. */
+static struct making *take_wanted(struct store *store)
+{
+    struct making *batch = NULL;
+    struct making **end = &batch;
+
+    pthread_mutex_lock(&store->wanted_lock);
+    for (unsigned n = 0; n < TOGETHER_MAX; n++) {
+        struct making *m = store->wanted;
+
+        if (!m || has_name(batch, m->name))
+            break;
+        store->wanted = m->next;
+        m->next = NULL;
+        *end = m;
+        end = &m->next;
+    }
+    pthread_mutex_unlock(&store->wanted_lock);
+    return batch;
+}
+
+/* make_lock held. */
+static void make_wanted(struct store *store)
+{
+    struct unsynced u = {.store = store};
+    struct making *batch = take_wanted(store);
+
+    for (struct making *m = batch; m; m = m->next)
+        begin(store, m, &u);
+    sync_begun(store, batch, &u);
+    rename_begun(store, batch);
+    for (struct making *m = batch; m; m = m->next)
+        end(store, m);
+}
+
+void topic_want(struct store *store, struct making *m)
+{
+    struct making **end = &store->wanted;
+
+    pthread_mutex_lock(&store->wanted_lock);
+    while (*end)
+        end = &(*end)->next;
+    *end = m;
+    pthread_mutex_unlock(&store->wanted_lock);
 }
 
 int store_topic_create(struct store *store, const char *name, const struct topic_config *conf,
                        struct topic **out, struct err *err)
 {
-    struct topic *topic = NULL;
-    struct fileio_stat st;
-    int rc = 0;
+    struct making m = {
+        .name = name, .conf = conf ? conf : &store->options.topic_default, .err = err};
+    int rc;
 
     if (!topic_name_valid(name))
         return err_set(err, -EINVAL,
                        "%s: a topic's name is 1 to %d of A-Z a-z 0-9 . _ - and does "
                        "not begin with . or -",
                        name, TOPIC_NAME_MAX);
-    if (!conf)
-        conf = &store->options.topic_default;
-    rc = topic_config_check(conf, err);
-    if (rc < 0)
-        return rc;
-    if (atomic_load(&store->clean))
+    rc = topic_config_check(m.conf, err);
+    if (rc == 0 && atomic_load(&store->clean))
         rc = store_unclean(store, err);
     if (rc < 0)
         return rc;
+    topic_want(store, &m);
     pthread_mutex_lock(&store->make_lock);
-    topic = store_topic_find(store, name);
-    if (topic) {
-        topic_put(topic);
-        rc = err_set(err, -EEXIST, "%s: there is a topic of this name", name);
-    } else if (store->io->ops->stat(store->io, name, &st) == 0) {
-        rc = err_set(err, -EEXIST,
-                     "%s: there is a directory of this name in the store that is no topic, "
-                     "or one that could not be read",
-                     name);
-    } else {
-        rc = make_topic(store, name, conf, &topic, err);
-        if (rc == 0 && out)
-            *out = topic_get(topic);
-    }
+    while (!m.done) /* else somebody else has made it meanwhile */
+        make_wanted(store);
     pthread_mutex_unlock(&store->make_lock);
-    return rc;
-}
-
-/* -- removing -- */
-
-static void open_again(struct topic *topic, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        struct partition *part = topic_partition(topic, i);
-
-        pthread_mutex_lock(&part->append_lock);
-        part->shut = false;
-        pthread_mutex_unlock(&part->append_lock);
-    }
-}
-
-/* Shuts the partitions to appends; -ENOTEMPTY, with all as before, where one
- * has had a message. */
-static int shut_empty(struct topic *topic)
-{
-    uint32_t n = topic_partition_count(topic);
-    uint32_t shut = 0;
-    int rc = 0;
-
-    for (uint32_t i = 0; rc == 0 && i < n; i++) {
-        struct partition *part = topic_partition(topic, i);
-
-        pthread_mutex_lock(&part->append_lock);
-        /* Where a failed one ended, nobody knows. */
-        if (part->leading || part->queue_head || partition_end(part) > 0 || partition_failed(part))
-            rc = -ENOTEMPTY;
-        else
-            part->shut = true;
-        pthread_mutex_unlock(&part->append_lock);
-        shut = i + 1;
-    }
-    if (rc < 0)
-        open_again(topic, shut);
-    return rc;
-}
-
-/* Shuts them whatever they have, and waits for the appends under way. */
-static void shut_all(struct topic *topic)
-{
-    for (uint32_t i = 0; i < topic_partition_count(topic); i++) {
-        struct partition *part = topic_partition(topic, i);
-
-        pthread_mutex_lock(&part->append_lock);
-        part->shut = true;
-        while (part->leading || part->queue_head)
-            pthread_cond_wait(&part->append_turn, &part->append_lock);
-        pthread_mutex_unlock(&part->append_lock);
-    }
-}
-
-/* No flush has any of them from here on: one that went on would look for files
- * under a name that may be another topic's. */
-static void claim_all(struct topic *topic)
-{
-    for (uint32_t i = 0; i < topic_partition_count(topic); i++)
-        flusher_claim(topic_partition(topic, i));
-}
-
-static void unclaim_all(struct topic *topic)
-{
-    for (uint32_t i = 0; i < topic_partition_count(topic); i++)
-        flusher_unclaim(topic_partition(topic, i));
-}
-
-/* The topic is out of the tables: who waits is told, files are closed. */
-static void let_go(struct topic *topic)
-{
-    struct flusher *fl = &topic->store->flusher;
-
-    unclaim_all(topic);
-    for (uint32_t i = 0; i < topic_partition_count(topic); i++) {
-        flusher_fail_waiters(topic_partition(topic, i), -ENOENT);
-        partition_let_go(topic_partition(topic, i));
-    }
-    pthread_mutex_lock(&fl->lock);
-    fl->heap_places -= topic_partition_count(topic);
-    pthread_mutex_unlock(&fl->lock);
-}
-
-/* Of a topic that is shut; both locks are held. Once it is renamed it is gone
- * for this process, also where the sync fails: then the caller hears that a
- * power cut may bring it back, and its files stay until the next start. */
-static int remove_topic(struct store *store, struct topic *topic)
-{
-    char dir[STORE_PATH_MAX];
-    int rc;
-
-    claim_all(topic);
-    snprintf(dir, sizeof dir, ".del.%" PRIu32, topic->number);
-    rc = store->io->ops->rename(store->io, topic->name, dir);
-    if (rc < 0) {
-        unclaim_all(topic);
-        open_again(topic, topic_partition_count(topic));
-        return rc;
-    }
-    rc = store->io->ops->sync_dir(store->io, "");
-    atomic_store(&topic->removed, true);
-    pthread_rwlock_wrlock(&store->topics_lock);
-    store_drop_topic(store, topic);
-    pthread_rwlock_unlock(&store->topics_lock);
-    let_go(topic);
-    if (rc == 0)
-        retain_bury(&store->retainer, topic->number);
-    else
-        diag_say("%s: the rest of it is removed at the next start", topic->name);
-    topic_put(topic);
-    return rc;
-}
-
-int store_topic_remove(struct store *store, const char *name, struct err *err)
-{
-    struct topic *topic;
-    int rc = 0;
-
-    if (atomic_load(&store->clean))
-        rc = store_unclean(store, err);
-    if (rc < 0)
-        return rc;
-    pthread_mutex_lock(&store->make_lock);
-    topic = store_topic_find(store, name);
-    if (topic) {
-        pthread_mutex_lock(&topic->change_lock);
-        rc = shut_empty(topic);
-        if (rc == 0)
-            rc = remove_topic(store, topic);
-        pthread_mutex_unlock(&topic->change_lock);
-        topic_put(topic);
-    } else {
-        rc = -ENOENT;
-    }
-    pthread_mutex_unlock(&store->make_lock);
-    return rc < 0 ? err_set(err, rc, "%s: %s", name, err_sentence(rc)) : 0;
-}
-
-int store_topic_delete(struct topic *topic, struct err *err)
-{
-    struct store *store = topic->store;
-    int rc = 0;
-
-    if (atomic_load(&store->clean))
-        rc = store_unclean(store, err);
-    if (rc < 0)
-        return rc;
-    pthread_mutex_lock(&store->make_lock);
-    pthread_mutex_lock(&topic->change_lock);
-    if (topic_removed(topic)) {
-        rc = -ENOENT; /* by somebody else, just now */
-    } else {
-        shut_all(topic);
-        rc = remove_topic(store, topic);
-    }
-    pthread_mutex_unlock(&topic->change_lock);
-    pthread_mutex_unlock(&store->make_lock);
-    if (rc == 0)
-        diag_say("%s: removed with all its messages (%s)", topic->name, topic->id);
-    return rc < 0 ? err_set(err, rc, "%s: %s", topic->name, err_sentence(rc)) : 0;
+    if (m.rc == 0 && out)
+        *out = m.topic;
+    else if (m.rc == 0)
+        topic_put(m.topic);
+    return m.rc;
 }

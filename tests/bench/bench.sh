@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The table of `make bench`: what topicfs does beside what the machine does without it.
 #
-#     bench.sh [PART...]     library acks append read latency start scale recover partitions history;
-#                            all, if not said, but the last two: partitions takes some minutes and
-#                            3 GB, history 200 MB that look like a TiB
+#     bench.sh [PART...]     library acks append read latency start scale recover topics partitions
+#                            history; all, if not said, but the last three: topics leaves thousands
+#                            of them, partitions takes some minutes and 3 GB, history 200 MB that
+#                            look like a TiB
 #
 # Each row is measured by one of the programs beside this file: medians of ROUNDS rounds, the two
 # sides in turn, with the least and the greatest. docs/performance.md says what the rows mean. The
@@ -222,6 +223,18 @@ part_partitions()
     for what in "100000 1" "20 5000"; do
         section "100,000 partitions: ${what% *} topics of ${what#* }"
         steps partitions "${what% *}" "${what#* }" disk
+    done
+}
+
+part_topics()
+{
+    local n
+    section "Topics made, each durable, against mkdir(2) and fsync(2) of plain directories"
+    for n in 1 4 16 64; do
+        row "library, $n makers" /s - topics "$DIR/work" "$ROUNDS" library "$n"
+    done
+    for n in 1 16; do
+        row "mount, $n makers" /s - topics "$DIR/work" "$ROUNDS" mount "$n" "$MNT"
     done
 }
 

@@ -468,6 +468,8 @@ const struct scenario scenarios[] = {
     {"messages_with_keys_and_headers", messages_with_keys_and_headers, 0},
     {"flush_sync_os", flush_sync_os, 0},
     {"topics_made_and_removed", topics_made_and_removed, 0},
+    {"topics_made_together", topics_made_together, 0},
+    {"topics_made_by_a_syncfs", topics_made_by_a_syncfs, 200},
     {"settings_changed", settings_changed, 0},
     {"partitions_added", partitions_added, 0},
     {"sync_changed_to_disk_and_to_os", sync_changed_to_disk_and_to_os, 0},

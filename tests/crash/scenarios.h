@@ -39,6 +39,8 @@ void producers_ids(struct world *w);
 void partitions_added(struct world *w);
 void sync_changed_to_disk_and_to_os(struct world *w);
 void no_room_after_a_crash(struct world *w);
+void topics_made_together(struct world *w);
+void topics_made_by_a_syncfs(struct world *w);
 
 /* A random history: epochs of actions, each ended by a crash and gone through. */
 void random_history(struct exploration *x, uint64_t seed, const struct world_fault *fault);

@@ -55,3 +55,30 @@ void no_room_after_a_crash(struct world *w)
         world_wait(w, "t", 0);
     }
 }
+
+/* Few enough for an fsync of each file. */
+void topics_made_together(struct world *w)
+{
+    static const char *const first[] = {"a", "b", "c"};
+    static const char *const second[] = {"d", "e"};
+
+    world_start(w);
+    world_topics(w, first, 3, "");
+    world_append(w, "b", 0, 1, 50);
+    world_wait(w, "b", 0);
+    world_topics(w, second, 2, "partitions=2");
+    world_append(w, "e", 1, 1, 50);
+    world_remove(w, "d");
+    world_wait(w, "e", 1);
+}
+
+/* So many that one syncfs is for all of them. */
+void topics_made_by_a_syncfs(struct world *w)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i"};
+
+    world_start(w);
+    world_topics(w, names, 9, "");
+    world_append(w, "i", 0, 1, 50);
+    world_wait(w, "i", 0);
+}

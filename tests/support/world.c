@@ -149,16 +149,6 @@ static void note_visible(struct world *w)
     }
 }
 
-static struct ledger_config looked_at(const struct topic_config *config, uint64_t partitions)
-{
-    return (struct ledger_config){
-        .done = LEDGER_NEVER,
-        .flush_ms = config->flush_ms,
-        .partitions = (uint32_t)partitions,
-        .os = config->flush_os,
-    };
-}
-
 /* One that has failed at the start may show less for now: nothing is known. */
 static void settle_partition(struct world *w, struct ledger_topic *t, uint32_t index,
                              struct partition *part)
@@ -195,82 +185,12 @@ void world_settle(struct world *w)
             topic_put(topic);
             continue;
         }
-        ledger_settle_topic(t, at(w), looked_at(topic_config(topic), topic_partition_count(topic)));
+        ledger_settle_topic(t, at(w),
+                            world_looked_at(topic_config(topic), topic_partition_count(topic)));
         for (uint32_t p = 0; p < t->partitions; p++)
             settle_partition(w, t, p, topic_partition(topic, p));
         topic_put(topic);
     }
-}
-
-/* -- topics -- */
-
-void world_topic(struct world *w, const char *name, const char *conf)
-{
-    struct ledger_topic *t = ledger_add_topic(&w->ledger, name, at(w));
-    struct topic_config config = topic_config_default;
-    struct err err = {0};
-    int rc;
-
-    config.segment_bytes = 64 << 10;
-    config.set_max_bytes = 24 << 10;
-    config.message_max_bytes = 16 << 10;
-    rc = topic_config_parse(&config, &topic_config_default, conf, strlen(conf), "scenario", &err);
-    if (rc == 0) {
-        ledger_add_config(t, looked_at(&config, config.partitions));
-        t->configs[0].begun = at(w);
-        ledger_config_done(t, at(w));
-        rc = store_topic_create(w->store, name, &config, NULL, &err);
-    }
-    if (rc == 0)
-        t->made = at(w);
-    else if (!w->lenient) /* else it stays in flight: who knows */
-        world_wrong(w, "making topic %s: %d: %s", name, rc, err.text);
-}
-
-bool world_made(const struct world *w, const char *name)
-{
-    const struct ledger_topic *t = ledger_topic(&w->ledger, name);
-
-    return t && t->made != LEDGER_NEVER && t->removed == LEDGER_NEVER;
-}
-
-bool world_has(const struct world *w, const char *name)
-{
-    struct topic *topic = w->store && world_made(w, name) ? store_topic_find(w->store, name) : NULL;
-
-    if (topic)
-        topic_put(topic);
-    return topic;
-}
-
-static void removed(struct world *w, struct ledger_topic *t, int rc, const struct err *err)
-{
-    if (rc == 0)
-        t->removed = at(w);
-    else if (!w->lenient)
-        world_wrong(w, "removing topic %s: %d: %s", t->name, rc, err->text);
-}
-
-void world_remove(struct world *w, const char *name)
-{
-    struct ledger_topic *t = ledger_topic(&w->ledger, name);
-    struct err err = {0};
-
-    t->removing = at(w);
-    removed(w, t, store_topic_remove(w->store, name, &err), &err);
-}
-
-void world_delete(struct world *w, const char *name)
-{
-    struct ledger_topic *t = ledger_topic(&w->ledger, name);
-    struct topic *topic = store_topic_find(w->store, name);
-    struct err err = {0};
-    char text[64];
-
-    t->removing = at(w);
-    snprintf(text, sizeof text, "delete=%s\n", topic_id(topic));
-    removed(w, t, topic_configure(topic, text, strlen(text), &err), &err);
-    topic_put(topic);
 }
 
 /* A call may have failed: then the oldest segment may be half removed, and gone
@@ -339,7 +259,7 @@ void world_configure(struct world *w, const char *name, const char *conf)
 
     if (rc < 0)
         abort();
-    change = looked_at(&next, next.partitions);
+    change = world_looked_at(&next, next.partitions);
     change.begun = at(w);
     ledger_add_config(t, change);
     rc = topic_configure(topic, conf, strlen(conf), &err);

@@ -59,6 +59,9 @@ void world_kill(struct world *w);
 
 /* conf: lines of settings. */
 void world_topic(struct world *w, const char *name, const char *conf);
+/* n of them, as when so many threads want one each at the same time. */
+void world_topics(struct world *w, const char *const *names, size_t n, const char *conf);
+#define WORLD_TOGETHER 16
 /* Was made, and not removed since. A start whose calls fail may leave it out. */
 bool world_made(const struct world *w, const char *name);
 /* It is there, to be used. */
@@ -107,6 +110,8 @@ void world_work(struct world *w, bool now);
 /* -- between the files of world -- */
 
 __attribute__((format(printf, 2, 3))) void world_wrong(struct world *w, const char *fmt, ...);
+/* What the ledger keeps of a topic's settings. */
+struct ledger_config world_looked_at(const struct topic_config *config, uint64_t partitions);
 /* A line that is like no other, without its '\n'; its length. */
 size_t world_line(struct world *w, char *to, size_t room, uint32_t bytes);
 /* Notes in the ledger that the set is asked for. */

@@ -163,6 +163,7 @@ static void run_topics(struct world *w)
         const char *name;
         const char *change;
     } topics[] = {{"a", "partitions=3\nflush.ms=70"}, {"b", "flush.sync=os"}, {"c", "flush.ms=70"}};
+    static const char *const together[] = {"x", "y", "z"};
 
     w->options.journal_bytes = 32 << 10;
     for (size_t i = 0; i < sizeof topics / sizeof *topics; i++) {
@@ -186,6 +187,7 @@ static void run_topics(struct world *w)
         if (world_has(w, name))
             world_delete(w, name);
     }
+    world_topics(w, together, 3, "");
 }
 
 static const struct {

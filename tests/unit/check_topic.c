@@ -1,6 +1,6 @@
 /*
- * store/topic, topic_make: making, finding, listing, removing; what of it survives a power cut is tests/crash's matter, what
- * survives a kill and a failed call is here.
+ * store/topic, topic_make, topic_remove: making, finding, listing, removing. What of it
+ * survives a power cut is tests/crash's matter, what survives a kill and a failed call is here.
  */
 #include <check.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /*
- * store/topic_make: a topic that is deleted with its messages: who uses it is
+ * store/topic_remove: a topic that is deleted with its messages: who uses it is
  * told, nothing of it is taken for another topic's, its files go.
  */
 #include <check.h>
