@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/crc32c.h"
 #include "base/diag.h"
@@ -133,7 +132,7 @@ static int wait_and_promise(struct appender *a, size_t i)
         for (size_t k = 0; k < a->unwaited_count; k++)
             record_add_set(&r->parts[i], a->unwaited[k].offset, a->unwaited[k].len,
                            a->unwaited[k].crc);
-        r->acknowledged += a->unwaited_count;
+        record_acknowledge(r, a->unwaited_count);
     } else if (rc < 0) {
         failed(a->crew, "wait", rc);
     }
@@ -168,26 +167,17 @@ static int append_some(struct appender *a)
     return 0;
 }
 
-static void pause_shortly(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
-}
-
 static void *appender(void *arg)
 {
     struct appender *a = arg;
-    const struct load *load = a->crew->load;
+    struct record *r = a->crew->record;
+    bool gentle = a->crew->load->gentle;
+    int rc = 0;
 
-    while (!a->crew->record->stop) {
-        if (!load->gentle || a->sets < GENTLE_SETS) {
-            if (append_some(a) < 0)
-                break;
-        } else {
-            if (a->crew->record->cut)
-                break;
-            pause_shortly();
-        }
-    }
+    while (rc == 0 && !r->stop && !(gentle && a->sets >= GENTLE_SETS))
+        rc = append_some(a);
+    if (rc == 0)
+        record_await_order(r); /* to stop, or the cut */
     return NULL;
 }
 
@@ -195,7 +185,7 @@ static void *appender(void *arg)
 
 struct follower {
     struct waiter w; /* first */
-    sem_t *news;
+    sem_t *news;     /* posted once for each watch that ends */
     _Atomic bool armed;
     struct record_seen seen;
 };
@@ -244,6 +234,7 @@ static void *reader(void *arg)
 {
     struct crew *crew = arg;
     struct follower followers[RECORD_PARTS] = {0};
+    unsigned watches = 0; /* whose end was not waited for yet */
     sem_t any;
     int rc = 0;
 
@@ -258,17 +249,21 @@ static void *reader(void *arg)
             f->w.done = news;
             f->news = &any;
             f->armed = true;
+            watches++;
             partition_watch(crew->parts[i], f->seen.end + 1, &f->w);
         }
         while (sem_wait(&any) < 0)
             continue;
+        watches--;
     }
     if (rc < 0)
         failed(crew, "read", rc);
     for (size_t i = 0; i < RECORD_PARTS; i++)
-        if (followers[i].armed && !partition_cancel(crew->parts[i], &followers[i].w))
-            while (followers[i].armed)
-                pause_shortly();
+        if (followers[i].armed && partition_cancel(crew->parts[i], &followers[i].w))
+            watches--;
+    while (watches > 0) /* they are about to be told */
+        if (sem_wait(&any) == 0)
+            watches--;
     sem_destroy(&any);
     return NULL;
 }
@@ -381,13 +376,13 @@ static void work(struct crew *crew)
     }
     if (!crew->load->gentle && mem_below(&random, 2))
         change_topics(crew, &random);
-    crew->record->phase = PHASE_LOADED;
+    record_reach(crew->record, PHASE_LOADED);
     for (unsigned i = 0; i < count; i++) {
         pthread_join(threads[i], NULL);
         set_release(&appenders[i].set);
     }
     count_turns(crew);
-    crew->record->phase = PHASE_STOPPING;
+    record_reach(crew->record, PHASE_STOPPING);
     crew->over = true;
     store_stop_waiting(crew->store);
     pthread_join(threads[APPENDERS], NULL);
@@ -414,7 +409,7 @@ int load_run(const struct load *load)
         return 1;
     }
     if (verify_store(load->record, crew.store, crew.io))
-        load->record->phase = PHASE_VERIFIED;
+        record_reach(load->record, PHASE_VERIFIED);
     if (!load->record->lost && find_partitions(&crew) == 0)
         work(&crew);
     for (size_t i = 0; i < RECORD_PARTS; i++)
@@ -424,6 +419,6 @@ int load_run(const struct load *load)
     if (rc < 0 && !load->record->cut)
         record_object(load->record, "stop: %d: %s", rc, err.text);
     fileio_release(crew.io);
-    load->record->phase = PHASE_STOPPED;
+    record_reach(load->record, PHASE_STOPPED);
     return rc < 0;
 }

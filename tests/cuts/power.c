@@ -15,11 +15,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "store/format.h"
 #include "tests/cuts/cuts.h"
 #include "tests/support/loopdisk.h"
@@ -62,16 +64,16 @@ static bool reached(const struct power *p, enum phase phase, uint64_t acknowledg
 /* Until the worker is so far, and so much is acknowledged. */
 static bool wait_until(struct power *p, enum phase phase, uint64_t acknowledged)
 {
-    for (unsigned i = 0; i < PATIENCE_MS * 5; i++) {
-        if (reached(p, phase, acknowledged) || p->record->lost > 0)
-            return p->record->lost == 0;
-        if (waitpid(p->worker, NULL, WNOHANG) == p->worker) {
-            p->worker = 0;
+    int worker = pidfd_open(p->worker, 0);
+    uint64_t deadline_ms = clock_mono_us() / 1000 + PATIENCE_MS;
+    uint64_t now_ms;
+
+    while (!reached(p, phase, acknowledged) && p->record->lost == 0 &&
+           (now_ms = clock_mono_us() / 1000) < deadline_ms)
+        if (!record_listen(p->record, worker, (int)(deadline_ms - now_ms)))
             break;
-        }
-        nanosleep(&(struct timespec){.tv_nsec = 200 * MICROSECONDS}, NULL);
-    }
-    if (!reached(p, phase, acknowledged))
+    close(worker);
+    if (!reached(p, phase, acknowledged) && p->record->lost == 0)
         record_object(p->record, "the worker does not get to phase %d with %" PRIu64 " sets", phase,
                       acknowledged);
     return p->record->lost == 0;
@@ -84,9 +86,7 @@ static void start_worker(struct power *p, bool gentle)
     struct load load = {
         .dir = p->store, .record = p->record, .seed = mem_random(&p->random), .gentle = gentle};
 
-    p->record->run++;
-    p->record->phase = PHASE_BEGUN;
-    p->record->stop = p->record->cut = false;
+    record_begin(p->record);
     fflush(stdout);
     p->worker = fork();
     if (p->worker < 0) {
@@ -116,7 +116,7 @@ static int end_worker(struct power *p, bool kill_it)
 
 static void cut(struct power *p)
 {
-    p->record->cut = true;
+    record_order_cut(p->record);
     loopdisk_cut(&p->disk, mem_below(&p->random, 8) == 0);
     end_worker(p, mem_below(&p->random, 4) > 0);
 }
@@ -159,7 +159,7 @@ static void tear_tail(struct power *p)
 
 static void stop_then_start(struct power *p)
 {
-    p->record->stop = true;
+    record_order_stop(p->record);
     if (end_worker(p, false) != 0)
         record_object(p->record, "the clean stop failed");
     start_worker(p, true);
@@ -181,7 +181,7 @@ static void one_cycle(struct power *p, enum kind kind)
         return;
     some_time(p, 2 * MICROSECONDS);
     if (kind == STOPPING) {
-        p->record->stop = true;
+        record_order_stop(p->record);
         some_time(p, 12 * MICROSECONDS);
     } else if (kind == STOPPED) {
         stop_then_start(p);
@@ -222,7 +222,7 @@ static void look(struct power *p)
 {
     start_worker(p, true);
     if (wait_until(p, PHASE_LOADED, 0)) {
-        p->record->stop = true;
+        record_order_stop(p->record);
         if (end_worker(p, false) != 0)
             record_object(p->record, "the clean stop failed");
     }

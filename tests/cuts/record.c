@@ -1,10 +1,12 @@
 /* tests/cuts/record: see record.h. */
 #include "tests/cuts/record.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 
 #define SMALL "segment.bytes=98304\nset.max.bytes=49152\nmessage.max.bytes=16384\nflush.ms=5\n"
@@ -21,11 +23,18 @@ const struct record_where record_where[RECORD_PARTS] = {
 
 struct record *record_new(void)
 {
-    void *r = mmap(NULL, sizeof(struct record), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                   -1, 0);
+    void *at = mmap(NULL, sizeof(struct record), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                    -1, 0);
+    struct record *r = at;
 
-    if (r == MAP_FAILED) {
+    if (at == MAP_FAILED) {
         perror("memory");
+        exit(2);
+    }
+    r->news = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    r->orders = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (r->news < 0 || r->orders < 0) {
+        perror("eventfd");
         exit(2);
     }
     return r;
@@ -44,6 +53,61 @@ void record_clear(struct record *r)
     memset(r->topics, 0, sizeof r->topics);
     r->topic_count = 0;
 }
+
+/* -- a worker and who waits for it -- */
+
+void record_begin(struct record *r)
+{
+    eventfd_t said;
+
+    (void)!eventfd_read(r->news, &said);
+    (void)!eventfd_read(r->orders, &said);
+    r->run++;
+    r->phase = PHASE_BEGUN;
+    r->stop = r->cut = false;
+}
+
+void record_reach(struct record *r, enum phase phase)
+{
+    r->phase = phase;
+    (void)!eventfd_write(r->news, 1);
+}
+
+void record_acknowledge(struct record *r, uint64_t sets)
+{
+    r->acknowledged += sets;
+    (void)!eventfd_write(r->news, 1);
+}
+
+bool record_listen(struct record *r, int worker, int ms)
+{
+    struct pollfd from[] = {{.fd = r->news, .events = POLLIN}, {.fd = worker, .events = POLLIN}};
+    eventfd_t said;
+
+    poll(from, 2, ms);
+    return eventfd_read(r->news, &said) == 0;
+}
+
+void record_order_stop(struct record *r)
+{
+    r->stop = true;
+    (void)!eventfd_write(r->orders, 1);
+}
+
+void record_order_cut(struct record *r)
+{
+    r->cut = true;
+    (void)!eventfd_write(r->orders, 1);
+}
+
+void record_await_order(const struct record *r)
+{
+    struct pollfd from = {.fd = r->orders, .events = POLLIN};
+
+    poll(&from, 1, -1);
+}
+
+/* -- what the store has promised -- */
 
 void record_add_set(struct record_part *p, uint64_t offset, uint32_t len, uint32_t crc)
 {

@@ -44,6 +44,7 @@ struct record_part {
 /* Of topic "n<i>": what was asked for and answered. */
 enum record_topic { TOPIC_NONE, TOPIC_MAKING, TOPIC_MADE, TOPIC_REMOVING, TOPIC_REMOVED };
 
+/* How far a worker is. */
 enum phase { PHASE_BEGUN, PHASE_VERIFIED, PHASE_LOADED, PHASE_STOPPING, PHASE_STOPPED };
 
 struct record {
@@ -51,7 +52,9 @@ struct record {
     struct record_part parts[RECORD_PARTS];
     _Atomic uint32_t topics[RECORD_MADE]; /* enum record_topic */
     _Atomic uint32_t topic_count;
-    /* of a worker's */
+    /* of a worker's; what is set here is set by the calls below */
+    int news;             /* eventfd: it has come further */
+    int orders;           /* eventfd, readable: it is to stop, or its disk is cut */
     _Atomic uint32_t run; /* raised with each worker */
     _Atomic uint32_t phase;
     _Atomic bool stop; /* it shall stop cleanly */
@@ -81,6 +84,20 @@ extern const struct record_where record_where[RECORD_PARTS];
 struct record *record_new(void);
 /* For a fresh store. */
 void record_clear(struct record *r);
+
+/* Before a worker is begun: what was said to the last one is forgotten. */
+void record_begin(struct record *r);
+/* The worker says how far it is, and that so many sets more are acknowledged. */
+void record_reach(struct record *r, enum phase phase);
+void record_acknowledge(struct record *r, uint64_t sets);
+/* Waits until the worker says something, or ends; or until ms have passed. False:
+ * it has ended, or time is up. worker: a pidfd. */
+bool record_listen(struct record *r, int worker, int ms);
+/* The worker is told to stop; or that its disk is being cut. */
+void record_order_stop(struct record *r);
+void record_order_cut(struct record *r);
+/* Waits until it is told one of them. */
+void record_await_order(const struct record *r);
 
 void record_add_set(struct record_part *p, uint64_t offset, uint32_t len, uint32_t crc);
 /* Replaces a pair so that a kill leaves the old or the new one. */

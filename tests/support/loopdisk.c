@@ -159,7 +159,8 @@ static bool is_attached(const struct loopdisk *d)
 }
 
 /* Who makes a mount namespace has a copy of every mount, this one too, and the file system lives
- * in it until that namespace ends. Other tests do so. */
+ * in it until that namespace ends. Other tests do so. Nothing tells when the kernel has let go of
+ * the device (its uevent does not come to every container), so it is looked at again and again. */
 static void wait_until_detached(const struct loopdisk *d)
 {
     for (int i = 0; i < DETACH_MS; i++) {
