@@ -1,9 +1,10 @@
 /*
  * fs/ops: requests that are answered when a flush has ended.
  *
- * FLUSH (close), FSYNC, and WRITE with ack=write. The worker returns at once;
- * a thread of the store replies. They are not interruptible, as on any disk:
- * fsync(2) that fails with EINTR because a child ended would be a false alarm.
+ * FLUSH (close), FSYNC, and WRITE with ack=write. The worker runs that flush
+ * itself if none is under way; else it returns at once, and who runs the next
+ * one replies. They are not interruptible, as on any disk: fsync(2) that fails
+ * with EINTR because a child ended would be a false alarm.
  *
  * All are in fs.waits, so that a stop can wait for them, and end them.
  */
@@ -94,10 +95,13 @@ void ops_answer_flush(fuse_req_t req, struct publisher *p)
 
 void ops_answer_write(fuse_req_t req, struct publisher *p, size_t count)
 {
+    struct store *store = ops_fs(req)->tree.store;
     struct publish_answer *a = begin(req, count);
 
+    store_will_help(store);
     if (a)
         publisher_flush(p, &a->wait);
+    store_help_flush(store);
 }
 
 void ops_answer_sync(fuse_req_t req, const struct handle *h)
