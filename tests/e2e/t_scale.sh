@@ -120,7 +120,12 @@ case_a_poller_leaves_no_memory_behind()
     before=$(anonymous_kib)
     ok "$NAMES names are looked up" "$TOPICFS_TOOLS/lookups" "$MNT/t/0" "$last" 20 "$NAMES"
     ok "the kernel keeps no inodes of them" wait_until 30 known_below 1000
-    ok "the daemon keeps no memory of them" wait_until 30 anonymous_below $((before + NAMES / 20))
+    if [[ -n ${TOPICFS_SANITIZER:-} ]]; then
+        daemon_stop # its malloc keeps what was freed on purpose; what is lost, it says now
+        is $? 0 "no leak"
+    else
+        ok "the daemon keeps no memory of them" wait_until 30 anonymous_below $((before + NAMES / 20))
+    fi
 }
 
 run_cases "$@"
