@@ -170,9 +170,7 @@ static void flush_sync_os(struct world *w)
     append_wait(w, "t", 0, 3, 50);
     world_wait_durable(w, "t", 0);
     append_wait(w, "t", 0, 1, 700);
-    world_kill(w);
-    world_start(w);
-    world_settle(w);
+    world_kill_and_start(w);
     append_wait(w, "t", 0, 1, 50);
     world_stop(w);
     world_start(w);
@@ -246,17 +244,11 @@ static void killed_and_started(struct world *w)
     append_wait(w, "t", 0, 2, 50);
     world_append(w, "t", 0, 2, 50);
     world_append(w, "t", 1, 20, 60);
-    world_kill(w);
-    world_start(w);
-    world_settle(w);
+    world_kill_and_start(w);
     append_wait(w, "t", 0, 2, 50);
     world_append(w, "t", 1, 1, 50);
-    world_kill(w);
-    world_start(w);
-    world_settle(w);
-    world_kill(w);
-    world_start(w);
-    world_settle(w);
+    world_kill_and_start(w);
+    world_kill_and_start(w);
     append_wait(w, "t", 1, 2, 50);
 }
 
@@ -360,9 +352,7 @@ static void journal_given_up(struct world *w)
     world_wait(w, "t", 1);
     append_wait(w, "t", 0, 2, 50);
     append_wait(w, "t", 1, 2, 50);
-    world_kill(w);
-    world_start(w);
-    world_settle(w);
+    world_kill_and_start(w);
     append_wait(w, "t", 0, 2, 50);
 }
 
@@ -393,9 +383,7 @@ static void gaps_at_the_beginning(struct world *w)
     world_gap(w, "t", 0, 5000, 100);
     append_wait(w, "t", 0, 2, 50);
     world_gap(w, "t", 1, 300, 0);
-    world_kill(w);
-    world_start(w);
-    world_settle(w);
+    world_kill_and_start(w);
     world_append(w, "t", 1, 2, 50);
     world_stop(w);
     world_start(w);

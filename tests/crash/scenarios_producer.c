@@ -54,14 +54,10 @@ void producers_across_starts(struct world *w)
     world_send_again(w, "t", 0, 7);
     world_produce(w, "t", 0, 7, 4, 600);
     world_produce(w, "t", 0, 8, 4, 600);
-    world_kill(w);
-    world_start(w);
-    world_settle(w);
+    world_kill_and_start(w);
     world_append(w, "t", 0, 4, 600); /* rolls before anybody asked for a producer */
     world_wait(w, "t", 0);
-    world_kill(w);
-    world_start(w);
-    world_settle(w);
+    world_kill_and_start(w);
     world_send_all_again(w);
     world_produce(w, "t", 0, 7, 1, 40);
     world_stop(w);
@@ -108,9 +104,7 @@ void producers_across_gaps(struct world *w)
     world_send_again(w, "t", 0, 7);
     world_produce(w, "t", 0, 7, 1, 40);
     world_send_all_again(w);
-    world_kill(w);
-    world_start(w);
-    world_settle(w);
+    world_kill_and_start(w);
     world_gap(w, "t", 0, 100, 2); /* before anybody asked for a producer */
     world_send_all_again(w);
 }
@@ -130,9 +124,7 @@ void producers_outlive_their_segments(struct world *w)
         world_retain(w, 61000);
     }
     world_send_all_again(w);
-    world_kill(w);
-    world_start(w);
-    world_settle(w);
+    world_kill_and_start(w);
     world_send_all_again(w);
 }
 

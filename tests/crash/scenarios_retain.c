@@ -47,9 +47,7 @@ void idle_partitions_expire(struct world *w)
     append_wait(w, "t", 0, 2, 60);
     append_wait(w, "t", 1, 2, 60);
     world_retain(w, CHECK);
-    world_kill(w);
-    world_start(w);
-    world_settle(w);
+    world_kill_and_start(w);
     append_wait(w, "t", 0, 2, 60);
     world_retain(w, CHECK);
     append_wait(w, "t", 2, 2, 60);

@@ -352,6 +352,33 @@ void fixture_expect(struct fixture *f, struct partition *part, const char *text)
     free(got);
 }
 
+void fixture_expect_messages(struct fixture *f, struct partition *part, const char *text,
+                             uint64_t skipped)
+{
+    uint64_t got_skipped;
+    char *got = fixture_messages(f, part, &got_skipped);
+
+    ck_assert_str_eq(got, text);
+    ck_assert_uint_eq(got_skipped, skipped);
+    free(got);
+}
+
+void fixture_expect_letters(struct fixture *f, struct partition *part, const char *letters)
+{
+    uint64_t skipped;
+    char *got = fixture_messages(f, part, &skipped);
+    char first[100] = "";
+    size_t n = 0;
+
+    for (char *at = got; *at; at = strchr(at, '\n') + 1) {
+        ck_assert_ptr_nonnull(strchr(at, '\n'));
+        ck_assert_uint_lt(n, sizeof first - 1);
+        first[n++] = *at;
+    }
+    ck_assert_str_eq(first, letters);
+    free(got);
+}
+
 /* -- waiters -- */
 
 static void told(struct waiter *waiter, int rc)

@@ -100,6 +100,11 @@ char *fixture_text(struct fixture *f, struct partition *part);
 /* The same as a reader of messages sees it; *skipped by damage. */
 char *fixture_messages(struct fixture *f, struct partition *part, uint64_t *skipped);
 void fixture_expect(struct fixture *f, struct partition *part, const char *text);
+/* A reader of messages gets that, and so many are skipped. */
+void fixture_expect_messages(struct fixture *f, struct partition *part, const char *text,
+                             uint64_t skipped);
+/* A reader of messages gets whole lines that begin with these letters. */
+void fixture_expect_letters(struct fixture *f, struct partition *part, const char *letters);
 
 /* A waiter of a test, and whether it was told. Threads: any. */
 struct waiting {

@@ -114,6 +114,13 @@ void world_kill(struct world *w)
     memdisk_kill(w->disk);
 }
 
+void world_kill_and_start(struct world *w)
+{
+    world_kill(w);
+    if (world_start(w))
+        world_settle(w);
+}
+
 /* -- what is visible -- */
 
 static struct partition *partition_of(struct topic *topic, uint32_t index)

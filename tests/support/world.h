@@ -56,6 +56,7 @@ bool world_start(struct world *w);
 void world_settle(struct world *w);
 void world_stop(struct world *w); /* clean */
 void world_kill(struct world *w);
+void world_kill_and_start(struct world *w); /* and settles */
 
 /* conf: lines of settings. */
 void world_topic(struct world *w, const char *name, const char *conf);

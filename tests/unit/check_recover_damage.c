@@ -73,32 +73,6 @@ static void leave_sealed(void)
     ck_assert(file_exists(&f, SEG2_LOG));
 }
 
-static void expect_messages(const char *text, uint64_t skipped)
-{
-    uint64_t got_skipped;
-    char *got = fixture_messages(&f, part, &got_skipped);
-
-    ck_assert_str_eq(got, text);
-    ck_assert_uint_eq(got_skipped, skipped);
-    free(got);
-}
-
-/* The letters that begin the lines readers of messages get. */
-static void expect_letters(const char *letters)
-{
-    uint64_t skipped;
-    char *got = fixture_messages(&f, part, &skipped);
-    char first[100] = "";
-    size_t n = 0;
-
-    for (char *at = got; *at; at = strchr(at, '\n') + 1) {
-        ck_assert_ptr_nonnull(strchr(at, '\n')); /* whole messages */
-        first[n++] = *at;
-    }
-    ck_assert_str_eq(first, letters);
-    free(got);
-}
-
 static void expect_read_only(void)
 {
     uint64_t offset = 77;
@@ -124,7 +98,7 @@ static void opens_read_only_as_it_is(const char *text, const char *letters)
         fixture_expect(&f, part, text);
     expect_read_only();
     if (letters)
-        expect_letters(letters);
+        fixture_expect_letters(&f, part, letters);
     fixture_kill(&f);
     tree_unchanged(&f, tree);
 }
@@ -239,7 +213,7 @@ START_TEST(open_bad_crc_above_the_slot_vouched_for_is_mended)
     file_flip(&f, SEG0_LOG, 5);
     reopen();
     fixture_expect(&f, part, "one\ntwo\nthree\n");
-    expect_messages("one\ntwo\nthree\n", 0);
+    fixture_expect_messages(&f, part, "one\ntwo\nthree\n", 0);
     expect_writable();
 }
 END_TEST
@@ -258,7 +232,7 @@ START_TEST(open_bad_message_between_slot_and_vouched_end)
     file_write_at(&f, SEG0_LOG, 1, ".", 1);
     reopen();
     fixture_expect(&f, part, "o.e\ntwo\nthree\n");
-    expect_messages("two\nthree\n", 1);
+    fixture_expect_messages(&f, part, "two\nthree\n", 1);
     expect_writable();
 }
 END_TEST
@@ -312,9 +286,9 @@ START_TEST(open_sealed_segments_without_damage)
 {
     leave_sealed();
     reopen();
-    expect_letters("abcdefgl");
+    fixture_expect_letters(&f, part, "abcdefgl");
     expect_writable();
-    expect_letters("abcdefglm");
+    fixture_expect_letters(&f, part, "abcdefglm");
 }
 END_TEST
 
@@ -325,7 +299,7 @@ START_TEST(open_sealed_log_shorter_than_its_successor_says)
     leave_sealed();
     file_cut(&f, SEG0_LOG, 2500);
     reopen();
-    expect_letters("abgl");
+    fixture_expect_letters(&f, part, "abgl");
     ck_assert_int_eq(partition_stat(part, &st), 0);
     ck_assert_uint_eq(st.damaged_runs, 1);
     ck_assert(!st.failed);
@@ -338,7 +312,7 @@ START_TEST(open_sealed_log_empty)
     leave_sealed();
     file_cut(&f, SEG0_LOG, 0);
     reopen();
-    expect_letters("gl");
+    fixture_expect_letters(&f, part, "gl");
     expect_writable();
 }
 END_TEST
@@ -348,7 +322,7 @@ START_TEST(open_sealed_idx_shorter_than_its_log)
     leave_sealed();
     file_cut(&f, SEG0_IDX, ENTRY_AT(4));
     reopen();
-    expect_letters("abcdgl");
+    fixture_expect_letters(&f, part, "abcdgl");
     free(fixture_text(&f, part)); /* raw readers see all the bytes */
     expect_writable();
 }
@@ -359,7 +333,7 @@ START_TEST(open_sealed_idx_with_half_an_entry)
     leave_sealed();
     file_cut(&f, SEG0_IDX, ENTRY_AT(4) + 3);
     reopen();
-    expect_letters("abcdgl");
+    fixture_expect_letters(&f, part, "abcdgl");
 }
 END_TEST
 
@@ -384,7 +358,7 @@ START_TEST(open_sealed_idx_missing)
     file_remove(&f, SEG0_IDX);
     missing_idx_is_read_only();
     reopen();
-    expect_letters("gl");
+    fixture_expect_letters(&f, part, "gl");
 }
 END_TEST
 
@@ -418,7 +392,7 @@ START_TEST(open_sealed_log_missing_in_the_middle)
     file_remove(&f, SEG2_LOG);
     tree = tree_text(&f);
     reopen();
-    expect_letters("abefghi");
+    fixture_expect_letters(&f, part, "abefghi");
     expect_writable();
     fixture_kill(&f);
     free(tree);

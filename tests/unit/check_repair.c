@@ -95,30 +95,6 @@ static void repair(void)
     part = fixture_part(&f, "t", 0);
 }
 
-static void expect_messages(const char *text, uint64_t skipped)
-{
-    uint64_t got_skipped;
-    char *got = fixture_messages(&f, part, &got_skipped);
-
-    ck_assert_str_eq(got, text);
-    ck_assert_uint_eq(got_skipped, skipped);
-    free(got);
-}
-
-/* The letters that begin the lines readers of messages get. */
-static void expect_letters(const char *letters)
-{
-    uint64_t skipped;
-    char *got = fixture_messages(&f, part, &skipped);
-    char first[100] = "";
-    size_t n = 0;
-
-    for (char *at = got; *at; at = strchr(at, '\n') + 1)
-        first[n++] = *at;
-    ck_assert_str_eq(first, letters);
-    free(got);
-}
-
 /* It takes messages, from `end` on. */
 static void expect_goes_on_at(uint64_t end)
 {
@@ -214,7 +190,7 @@ START_TEST(a_flipped_byte_is_noted_and_skipped)
     expect(FOUND_MESSAGES, "1 message, number 1 and on, from 4 to 8");
     repair();
     expect(FOUND_MADE_NOTE, NOTE0);
-    expect_messages("one\nthree\n", 1);
+    fixture_expect_messages(&f, part, "one\nthree\n", 1);
     fixture_expect(&f, part, "one\nt7o\nthree\n"); /* raw readers see what is there */
     ck_assert_int_eq(partition_stat(part, &st), 0);
     ck_assert_uint_eq(st.damaged_messages, 1);
@@ -229,7 +205,7 @@ START_TEST(the_last_entry_flipped)
     file_flip(&f, SEG0_IDX, ENTRY_AT(2)); /* its end */
     check(FOUND_DAMAGE);
     repair();
-    expect_messages("one\ntwo\n", 1);
+    fixture_expect_messages(&f, part, "one\ntwo\n", 1);
     expect_goes_on_at(14);
 }
 END_TEST
@@ -245,7 +221,7 @@ START_TEST(what_is_noted_and_was_restored_is_good_again)
     expect(FOUND_STALE_NOTE, "from 4 to 8");
     repair();
     ck_assert(!file_exists(&f, NOTE0));
-    expect_messages("one\ntwo\nthree\n", 0);
+    fixture_expect_messages(&f, part, "one\ntwo\nthree\n", 0);
     expect_goes_on_at(14);
 }
 END_TEST
@@ -260,7 +236,7 @@ START_TEST(a_note_that_is_damaged_itself)
     check(FOUND_DAMAGE);
     expect(FOUND_DAMAGED_FILE, NOTE0);
     repair();
-    expect_messages("one\nthree\n", 1);
+    fixture_expect_messages(&f, part, "one\nthree\n", 1);
     expect_goes_on_at(14);
 }
 END_TEST
@@ -272,7 +248,7 @@ START_TEST(a_sealed_log_that_is_too_short)
     check(FOUND_DAMAGE);
     expect(FOUND_SHORT_SEGMENT, "of 6000 bytes, 2000 with 2 messages are there");
     repair();
-    expect_letters("abgl");
+    fixture_expect_letters(&f, part, "abgl");
     expect_goes_on_at(9005);
 }
 END_TEST
@@ -283,7 +259,7 @@ START_TEST(a_sealed_index_that_is_too_short)
     file_cut(&f, SEG0_IDX, ENTRY_AT(4));
     check(FOUND_DAMAGE);
     repair();
-    expect_letters("abcdgl");
+    fixture_expect_letters(&f, part, "abcdgl");
     expect_goes_on_at(9005);
 }
 END_TEST
@@ -296,7 +272,7 @@ START_TEST(the_newest_log_is_too_short)
     expect(FOUND_READ_ONLY, "its files end at 4, and it had been flushed to 14");
     repair();
     expect(FOUND_MADE_SEGMENT, "t/0/00000000000000000014.log");
-    expect_messages("one\n", 2);
+    fixture_expect_messages(&f, part, "one\n", 2);
     expect_goes_on_at(14);
 }
 END_TEST
@@ -307,7 +283,7 @@ START_TEST(the_newest_log_is_missing)
     file_remove(&f, SEG2_LOG);
     check(FOUND_DAMAGE);
     repair();
-    expect_letters("abcdef");
+    fixture_expect_letters(&f, part, "abcdef");
     expect_goes_on_at(9005);
 }
 END_TEST
@@ -320,7 +296,7 @@ START_TEST(the_newest_log_is_missing_with_os)
     file_remove(&f, SEG0_LOG);
     check(FOUND_DAMAGE);
     repair();
-    expect_messages("", 1);
+    fixture_expect_messages(&f, part, "", 1);
     expect_goes_on_at(5);
 }
 END_TEST
@@ -332,7 +308,7 @@ START_TEST(the_newest_log_is_missing_and_the_journal_has_it)
     fixture_kill(&f);
     file_remove(&f, SEG0_LOG);
     repair();
-    expect_messages("one\ntwo\n", 0);
+    fixture_expect_messages(&f, part, "one\ntwo\n", 0);
     expect_goes_on_at(8);
 }
 END_TEST
@@ -345,7 +321,7 @@ static void index_comes_back(const char *path, const char *letters)
     ck_assert_ptr_nonnull(strstr(report, "has no valid .idx"));
     repair();
     expect(FOUND_MADE_INDEX, path);
-    expect_letters(letters);
+    fixture_expect_letters(&f, part, letters);
     expect_goes_on_at(9005);
 }
 
@@ -376,7 +352,7 @@ START_TEST(the_only_index_is_made_from_lines)
     leave_three();
     file_remove(&f, SEG0_IDX);
     repair();
-    expect_messages("one\ntwo\nthree\n", 0);
+    fixture_expect_messages(&f, part, "one\ntwo\nthree\n", 0);
     expect_goes_on_at(14);
 }
 END_TEST
@@ -477,7 +453,7 @@ START_TEST(the_first_log_is_missing)
     check(FOUND_DAMAGE);
     repair();
     expect(FOUND_MADE_LOG, SEG0_LOG);
-    expect_letters("abcdefgl");
+    fixture_expect_letters(&f, part, "abcdefgl");
     expect_goes_on_at(9005);
 }
 END_TEST
@@ -488,7 +464,7 @@ START_TEST(the_first_log_and_its_link_are_missing)
     file_remove(&f, SEG0_LOG);
     file_remove(&f, "t/sealed/0-00000000000000000000.log");
     repair(); /* as retention leaves it */
-    expect_letters("gl");
+    fixture_expect_letters(&f, part, "gl");
     ck_assert_uint_eq(partition_first(part), SEG2_BASE);
 }
 END_TEST

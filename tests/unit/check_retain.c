@@ -1,8 +1,6 @@
 /*
- * store/retain: what retention removes, what it keeps, and what it costs. The
- * fixture's partition has four segments, [0, 8000) to [24000, 30000): message i
- * is 1,000 bytes, appended at second i. That a power cut leaves a suffix of the
- * segments is shown by tests/crash.
+ * store/retain: what retention removes, what it keeps, and what it costs. That a
+ * power cut leaves a suffix of the segments is shown by tests/crash.
  */
 #include <check.h>
 #include <errno.h>
@@ -11,42 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/inside.h"
-#include "tests/support/store_fixture.h"
 #include "tests/support/suite.h"
-
-#define BEGUN_MS    ((uint64_t)1000000) /* message 0 */
-#define TEN_SECONDS "retention.ms=10000\n"
-
-static struct fixture f;
-static struct partition *part;
-
-static void setup(void)
-{
-    fixture_mem(&f);
-    f.options.retention_check_ms = 1000;
-    fixture_open(&f);
-    part = fixture_topic(&f, "t", SMALL_SEGMENTS);
-    fixture_fill(&f, part);
-}
-
-static void teardown(void)
-{
-    fixture_end(&f);
-}
-
-/* A check at this time after message 0. */
-static void check_at(uint64_t ms)
-{
-    f.clock.now_ms = BEGUN_MS + ms;
-    f.store->retainer.next_ms = 0;
-    fixture_work(&f);
-}
-
-static uint64_t first(void)
-{
-    return partition_first(part);
-}
+#include "tests/unit/retain_fixture.h"
 
 static unsigned segments(void)
 {

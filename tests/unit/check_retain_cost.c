@@ -1,47 +1,12 @@
 /*
- * store/retain: what a check opens, and that it runs beside everything else. The
- * fixture's partition is as in check_retain.c.
+ * store/retain: what a check opens, and that it runs beside everything else.
  */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
 
-#include "store/inside.h"
-#include "tests/support/store_fixture.h"
 #include "tests/support/suite.h"
-
-#define BEGUN_MS    ((uint64_t)1000000) /* message 0 */
-#define TEN_SECONDS "retention.ms=10000\n"
-
-static struct fixture f;
-static struct partition *part;
-
-static void setup(void)
-{
-    fixture_mem(&f);
-    f.options.retention_check_ms = 1000;
-    fixture_open(&f);
-    part = fixture_topic(&f, "t", SMALL_SEGMENTS);
-    fixture_fill(&f, part);
-}
-
-static void teardown(void)
-{
-    fixture_end(&f);
-}
-
-/* A check at this time after message 0. */
-static void check_at(uint64_t ms)
-{
-    f.clock.now_ms = BEGUN_MS + ms;
-    f.store->retainer.next_ms = 0;
-    fixture_work(&f);
-}
-
-static uint64_t first(void)
-{
-    return partition_first(part);
-}
+#include "tests/unit/retain_fixture.h"
 
 static uint64_t opens(void)
 {
