@@ -10,23 +10,8 @@
 #include <string.h>
 
 #include "store/metrics.h"
-#include "tests/support/store_fixture.h"
 #include "tests/support/suite.h"
-
-static struct fixture f;
-static struct partition *part;
-
-static void setup(void)
-{
-    fixture_mem(&f);
-    fixture_open(&f);
-    part = fixture_topic(&f, "t", SMALL_SEGMENTS);
-}
-
-static void teardown(void)
-{
-    fixture_end(&f);
-}
+#include "tests/unit/one_partition.h"
 
 /* The value of a line, which begins with its name and labels. */
 static uint64_t metric(const char *series)

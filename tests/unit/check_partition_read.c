@@ -8,23 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/support/store_fixture.h"
 #include "tests/support/suite.h"
-
-static struct fixture f;
-static struct partition *part;
-
-static void setup(void)
-{
-    fixture_mem(&f);
-    fixture_open(&f);
-    part = fixture_topic(&f, "t", SMALL_SEGMENTS);
-}
-
-static void teardown(void)
-{
-    fixture_end(&f);
-}
+#include "tests/unit/one_partition.h"
 
 static void flush(void)
 {

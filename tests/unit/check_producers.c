@@ -13,21 +13,7 @@
 #include "store/producers.h"
 #include "tests/support/produce.h"
 #include "tests/support/suite.h"
-
-static struct fixture f;
-static struct partition *part;
-
-static void setup(void)
-{
-    fixture_mem(&f);
-    fixture_open(&f);
-    part = fixture_topic(&f, "t", SMALL_SEGMENTS);
-}
-
-static void teardown(void)
-{
-    fixture_end(&f);
-}
+#include "tests/unit/one_partition.h"
 
 /* -- tables -- */
 
