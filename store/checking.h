@@ -1,5 +1,7 @@
 /*
  * store/checking: what the files of a check share. Not for others.
+ *
+ * Threads: the one that checks; the store has none of its own meanwhile.
  */
 #ifndef STORE_CHECKING_H
 #define STORE_CHECKING_H

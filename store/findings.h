@@ -33,7 +33,7 @@ enum finding {
     FOUND_SEALED_MISSING,
     FOUND_JOURNAL_HEADER,
     FOUND_JOURNAL_MISSING,
-    FOUND_JOURNAL_FIRST, /* a turn's first record: torn or damaged */
+    FOUND_JOURNAL_FIRST, /* a turn's first record, or what it is written over: torn or damaged */
     FOUND_JOURNAL_OLD,   /* a record that is not needed any more */
     FOUND_NO_ROOM,
     /* Damage. */

@@ -8,6 +8,8 @@
  *
  * Threads: a pass belongs to one. It borrows the descriptors, holds no lock,
  * and may be continued at any later time, as the files only grow.
+ *
+ * Every call may fail with -ENOMEM, or with the -errno of a read.
  */
 #ifndef STORE_PASS_H
 #define STORE_PASS_H

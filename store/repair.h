@@ -18,10 +18,9 @@
 
 /*
  * Makes the files that a damaged partition lacks: a lost .log, from its link in
- * sealed/; a lost .idx, from what is left
- * of it or from the lines of its .log; a next segment, where the newest ends
- * below what had been visible. *made: something was made. What cannot be made
- * is said (FOUND_NO_REPAIR).
+ * sealed/; a lost .idx, from what is left of it or from the lines of its .log; a
+ * next segment, where the newest ends below what had been visible. *made:
+ * something was made. What cannot be made is said (FOUND_NO_REPAIR).
  */
 int repair_partition(struct partition *part, bool *made, struct err *err) MUST_CHECK;
 

@@ -8,9 +8,11 @@
  *
  * Threads: every call may be made from any thread unless it says otherwise.
  * With options.threads the store runs its own: the flusher (writes the commit
- * journal), the direct flusher (fsyncs segment files, checkpoints), and the
- * notifier (completes waiters in bulk). Without, store_work() does their work
- * in the caller's thread: tests are deterministic that way.
+ * journal), the direct flusher (fsyncs segment files, checkpoints), the
+ * notifier (completes waiters in bulk), the retainer (removes segments and
+ * deleted topics), and the scrubber (verifies sealed segments). Without,
+ * store_work() does their work in the caller's thread: tests are deterministic
+ * that way.
  *
  * Its locks are its own (inside.h); callbacks are called with none held.
  *

@@ -4,6 +4,8 @@
  *
  * A reader takes the visible end once (view_mark), and sees everything as of
  * then, whatever is appended or rolled meanwhile.
+ *
+ * Threads: any, each with views of its own; a view holds no lock.
  */
 #ifndef STORE_VIEW_H
 #define STORE_VIEW_H
