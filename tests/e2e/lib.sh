@@ -330,7 +330,8 @@ import fcntl, os, struct, sys
 fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack("I", 2))' "$1"
 }
 
-# publish TOPIC LINE...: publishes the lines as one set and waits for the disk.
+# publish TOPIC LINE...: publishes the lines, each as a set of its own (bash's printf writes line by
+# line), and waits for the disk.
 publish()
 {
     local file=$MNT/$1/publish
