@@ -312,7 +312,7 @@ static int real_fallocate(struct fileio *io, int fd, uint64_t pos, uint64_t len)
     return rc < 0 ? -errno : 0;
 }
 
-static enum fileio_kind kind_of(DIR *dir, const struct dirent *d)
+static enum fileio_kind kind_of(int dir, const struct dirent64 *d)
 {
     struct stat st;
 
@@ -322,31 +322,42 @@ static enum fileio_kind kind_of(DIR *dir, const struct dirent *d)
         return FILEIO_DIR;
     if (d->d_type != DT_UNKNOWN)
         return FILEIO_OTHER;
-    if (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fstatat(dir, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return FILEIO_OTHER;
     return S_ISREG(st.st_mode) ? FILEIO_FILE : S_ISDIR(st.st_mode) ? FILEIO_DIR : FILEIO_OTHER;
 }
 
+/* The names that one getdents64(2) brought. */
+static int list_some(int dir, const char *some, size_t len, fileio_list_fn *fn, void *arg)
+{
+    int rc = 0;
+
+    for (size_t at = 0; rc == 0 && at < len;) {
+        const struct dirent64 *d = (const void *)(some + at);
+
+        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+            rc = fn(arg, d->d_name, kind_of(dir, d));
+        at += d->d_reclen;
+    }
+    return rc;
+}
+
+/* Without readdir(3), whose fdopendir(3) makes three more calls: a start lists
+ * every directory of the store. */
 static int real_list(struct fileio *io, const char *path, fileio_list_fn *fn, void *arg)
 {
+    _Alignas(struct dirent64) char some[16384];
     int fd = real_resolve(io, path, O_RDONLY | O_DIRECTORY, 0);
-    struct dirent *d;
+    ssize_t got = 0;
     int rc = 0;
-    DIR *dir;
 
     if (fd < 0)
         return fd;
-    dir = fdopendir(fd);
-    if (!dir) {
-        close(fd);
-        return -ENOMEM;
-    }
-    while (rc == 0 && (errno = 0, d = readdir(dir)))
-        if (strcmp(d->d_name, ".") && strcmp(d->d_name, ".."))
-            rc = fn(arg, d->d_name, kind_of(dir, d));
-    if (rc == 0 && errno)
+    while (rc == 0 && (got = getdents64(fd, some, sizeof some)) > 0)
+        rc = list_some(fd, some, (size_t)got, fn, arg);
+    if (got < 0)
         rc = -errno;
-    closedir(dir);
+    close(fd);
     return rc;
 }
 

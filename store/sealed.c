@@ -153,11 +153,12 @@ int sealed_rebuild(struct topic *topic)
     int rc;
 
     snprintf(dir, sizeof dir, "%s/sealed", topic->name);
-    rc = topic->store->io->ops->mkdir(topic->store->io, dir);
-    if (rc == 0)
-        rc = topic->store->io->ops->sync_dir(topic->store->io, topic->name);
-    else if (rc == -EEXIST)
-        rc = unlink_stale(topic, dir);
+    rc = unlink_stale(topic, dir);
+    if (rc == -ENOENT) {
+        rc = topic->store->io->ops->mkdir(topic->store->io, dir);
+        if (rc == 0)
+            rc = topic->store->io->ops->sync_dir(topic->store->io, topic->name);
+    }
     for (uint32_t p = 0; rc == 0 && p < topic_partition_count(topic); p++) {
         struct partition *part = topic_partition(topic, p);
 
