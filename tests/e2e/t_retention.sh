@@ -92,6 +92,15 @@ case_killed_while_idle_partitions_go()
 some_are_empty() { cut -d' ' -f2 "$MNT/t/.offsets" | grep -qx "$1"; }
 all_are_empty() { [[ $(cut -d' ' -f2 "$MNT/t/.offsets" | sort -u) == "$1" ]]; }
 
+# What retention.bytes=20000 leaves: without its oldest segment the partition would have less.
+settled()
+{
+    local oldest
+    oldest=$(find "$STORE/t/0" -name '*.idx' -printf '%f\n' | sort | head -n 1)
+    (($(find "$STORE/t/0" -type f ! -name "${oldest%.idx}*" -printf '%s\n' |
+        awk '{ n += $1 } END { print n + 0 }') < 20000))
+}
+
 case_a_clean_restart_goes_on_with_retention()
 {
     daemon_start "${SMALL[@]}" || return
@@ -103,6 +112,7 @@ case_a_clean_restart_goes_on_with_retention()
     is "$(cut -d' ' -f2 "$MNT/t/.offsets")" 0 "nothing goes in a week"
     echo retention.bytes=20000 >"$MNT/t/.config"
     ok "it is set, and segments go" wait_until 10 first_rises 0
+    ok "until there are as many as shall be kept" wait_until 10 settled
     is "$(cat "$MNT"/t/0/*.log | consecutive | cut -d' ' -f2)" 500 "what is kept ends as before"
     sealed_is_right "then"
     is "$(grep -c 'removed by retention: [1-9]' "$MNT/.status")" 1 "it is counted"
