@@ -79,6 +79,10 @@ static int check_mountpoint(struct program *p, struct err *err)
     if (stat(p->mount_path, &st) < 0) {
         if (errno == ENOTCONN)
             return 0; /* a dead mount, which fs_mount() detaches */
+        if (errno == EACCES && geteuid() == 0)
+            return err_set(err, -EACCES,
+                           "%s: %s: another user's mount without allow_other? umount it first",
+                           name, strerror(EACCES));
         return err_set(err, -errno, "%s: %s", name, strerror(errno));
     }
     if (!S_ISDIR(st.st_mode))

@@ -78,31 +78,33 @@ static int name_in_partition(void *arg, const char *name, enum fileio_kind kind)
 
 /* -- sealed/ -- */
 
-/* The segment whose link has this name: "PARTITION-BASE.log". */
-static bool is_link_name(const struct topic *topic, const char *name)
+/* "PARTITION-BASE.log": a link's name. NULL: it is none. */
+static struct partition *partition_of_link(const struct topic *topic, const char *name,
+                                           uint64_t *base)
 {
     const char *dash = strchr(name, '-');
-    struct partition *part;
     enum suffix suffix;
-    uint64_t base;
     uint64_t p;
 
     if (!dash || !parse_decimal(name, (size_t)(dash - name), UINT32_MAX, &p) ||
-        parse_segment_name(dash + 1, &base, &suffix) < 0 || suffix != SUFFIX_LOG)
-        return false;
-    part = topic_partition(topic, (uint32_t)p);
-    for (size_t i = 0; part && i + 1 < part->segment_count; i++)
-        if (part->segments[i]->base == base)
-            return true;
-    return false;
+        parse_segment_name(dash + 1, base, &suffix) < 0 || suffix != SUFFIX_LOG)
+        return NULL;
+    return topic_partition(topic, (uint32_t)p);
 }
 
 static int name_in_sealed(void *arg, const char *name, enum fileio_kind kind)
 {
     struct listing *l = arg;
+    uint64_t base;
+    struct partition *part = partition_of_link(l->topic, name, &base);
+    size_t i = 0;
 
-    if (kind != FILEIO_FILE || !is_link_name(l->topic, name))
-        report(l, name, kind);
+    while (part && i < part->segment_count && part->segments[i]->base != base)
+        i++;
+    if (kind == FILEIO_FILE && part && i == part->segment_count)
+        check_found(l->c, FOUND_SEALED_ALONE, "%s/%s: its segment is not there", l->dir, name);
+    else if (kind != FILEIO_FILE || !part || i + 1 == part->segment_count)
+        report(l, name, kind); /* the newest segment has no link */
     return 0;
 }
 

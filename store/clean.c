@@ -98,11 +98,41 @@ static void disbelieve(struct store *store)
         }
 }
 
+/* Nothing was written since: a partition that ends below what the clean stop
+ * said has lost messages, whose offsets must not be given again. */
+static void keep_ends(struct store *store, const char *text, size_t len)
+{
+    uint64_t gone = UINT64_MAX; /* a topic has its lines one after the other */
+
+    while (len > 0) {
+        const char *nl = memchr(text, '\n', len);
+        uint64_t field[FIELDS];
+        struct topic *topic;
+
+        if (!nl || !parse_decimals(text, (size_t)(nl - text), field, FIELDS))
+            return;
+        topic = field[0] <= UINT32_MAX ? store_topic_by_number(store, (uint32_t)field[0]) : NULL;
+        if (topic && field[1] < topic_partition_count(topic)) {
+            struct partition *part = topic_partition(topic, (uint32_t)field[1]);
+
+            part->vouched = part->clean_end = field[7];
+        }
+        if (!topic && field[0] != gone && field[7] > field[2] && store->left_out == 0) {
+            gone = field[0];
+            found_say(store, FOUND_TOPIC_GONE,
+                      ".clean: the topic with number %" PRIu64 ", which had messages, is not there",
+                      gone);
+        }
+        len -= (size_t)(nl - text) + 1;
+        text = nl + 1;
+    }
+}
+
 bool clean_read(struct store *store)
 {
     size_t len;
     char *text;
-    bool ok;
+    bool whole, ok;
     int rc = fileio_read_file(store->io, ".clean", CLEAN_MAX, &text, &len);
 
     if (rc == -ENOENT)
@@ -111,11 +141,14 @@ bool clean_read(struct store *store)
         found_say(store, FOUND_CLEAN_MISTAKEN, ".clean: %s; recovering", err_sentence(rc));
         return false;
     }
-    ok = crc_line_holds(text, len) && believe(store, text, len - CRC_LINE_BYTES);
+    whole = crc_line_holds(text, len);
+    ok = whole && believe(store, text, len - CRC_LINE_BYTES);
     if (!ok) {
         disbelieve(store);
         found_say(store, FOUND_CLEAN_MISTAKEN, ".clean does not agree with the store; recovering");
     }
+    if (whole && !ok)
+        keep_ends(store, text, len - CRC_LINE_BYTES);
     free(text);
     return ok;
 }

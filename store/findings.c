@@ -20,6 +20,10 @@ static const struct {
     [FOUND_EXTRA_BYTES] = {FOUND_NOTE, false, "no message has them: nothing to do"},
     [FOUND_STALE_NOTE] = {FOUND_NOTE, false,
                           "a repair noted them, and they read back: --repair takes the note away"},
+    [FOUND_SEALED_ALONE] = {FOUND_NOTE, false,
+                            "it has the messages still: nothing to do where retention or somebody "
+                            "removed the segment on purpose; to have it back, link this file to "
+                            "BASE.log in its partition and run --repair"},
     [FOUND_MADE_LOG] = {FOUND_NOTE, false, "repaired: all of it is there"},
     [FOUND_MADE_INDEX] = {FOUND_NOTE, false,
                           "repaired: its messages have the latest append time that can be"},
@@ -75,6 +79,12 @@ static const struct {
         {FOUND_DAMAGE, true,
          "its messages are untouched, and nobody can use it: restore its .config from a "
          "copy"},
+    [FOUND_TOPIC_GONE] = {FOUND_DAMAGE, true,
+                          "somebody has removed its directory: restore it from a copy; if that was "
+                          "meant, nothing to do"},
+    [FOUND_BEGINS_LATER] = {FOUND_DAMAGE, false,
+                            "somebody has removed its first segments: restore them from a copy; if "
+                            "that was meant, nothing to do"},
     [FOUND_SEALED_WRONG] = {FOUND_DAMAGE, false,
                             "a loader reads something else than the segment: --repair makes it a "
                             "link again"},

@@ -21,6 +21,7 @@ enum finding {
     FOUND_KNOWN_DAMAGE, /* noted by a repair */
     FOUND_EXTRA_BYTES,  /* that no message speaks of */
     FOUND_STALE_NOTE,   /* noted by a repair, and good */
+    FOUND_SEALED_ALONE, /* a link whose segment is gone */
     FOUND_NO_LOCK_FILE,
     FOUND_MADE_LOG, /* what a repair did */
     FOUND_MADE_INDEX,
@@ -43,6 +44,8 @@ enum finding {
     FOUND_NO_INDEX,
     FOUND_READ_ONLY,
     FOUND_TOPIC,
+    FOUND_TOPIC_GONE,
+    FOUND_BEGINS_LATER,
     FOUND_SEALED_WRONG,
     FOUND_PRODUCERS,
     FOUND_DAMAGED_FILE,

@@ -80,7 +80,8 @@ struct partition {
     int fail_code; /* likewise: what it failed with */
 
     bool journaled;      /* recovery: the journal has what its slot does not vouch for */
-    uint64_t vouched;    /* recovery: what slot and journal say was durable */
+    uint64_t vouched;    /* recovery: what slot, journal and .clean say was durable */
+    uint64_t clean_end;  /* recovery: what a .clean says that is not believed in the rest */
     struct found *found; /* recovery: what its directory holds */
 
     struct retention retention; /* see retain.h */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/diag.h"
 #include "store/findings.h"
 #include "store/inside.h"
 #include "store/recover.h"
@@ -234,19 +235,57 @@ void partition_set_marks(struct partition *part, const struct mark *at)
     atomic_store(&part->visible_end, at->offset);
 }
 
+/* What a clean start took on trust does not hold: the next one, without .clean,
+ * recovers. A check does so by itself. */
+static void mistrust(struct partition *part, const struct err *why)
+{
+    struct store *store = part->store;
+    struct err err;
+
+    if (store->options.finder || atomic_load(&part->failed))
+        return;
+    partition_fail(part, why->code, "%s; the next start reads everything", why->text);
+    if (store_unclean(store, &err) < 0)
+        diag_say("%s", err.text);
+}
+
+/* The oldest segments were removed while the store was not in use. It is said
+ * once: the next .clean has what is there now. */
+static void begins_later(struct partition *part, uint64_t first, uint64_t before)
+{
+    struct err err;
+
+    found_say(part->store, FOUND_BEGINS_LATER,
+              "%s/%" PRIu32 ": begins at %" PRIu64 ", and began at %" PRIu64
+              " when topicfs was stopped",
+              part->topic->name, part->index, first, before);
+    if (store_unclean(part->store, &err) < 0)
+        diag_say("%s", err.text);
+}
+
 int partition_load(struct partition *part, struct err *err)
 {
     struct err broken = {0};
+    uint64_t before = UINT64_MAX;
+    uint64_t first = 0;
     int rc = 0;
 
     pthread_mutex_lock(&part->lock);
+    if (part->clean)
+        before = part->clean->first;
     if (part->clean && topic_removed(part->topic))
         rc = err_set(err, ERR_GONE, "%s: was removed", part->topic->name);
     else if (part->clean)
         rc = recover_load_clean(part, &broken, err);
+    if (rc == 0 && before != UINT64_MAX)
+        first = part->segments[0]->base;
     pthread_mutex_unlock(&part->lock);
+    if (first > before)
+        begins_later(part, first, before);
     if (rc == 0 && broken.code < 0)
         partition_fail(part, broken.code, "damaged: %s", broken.text);
+    if (rc == ERR_DAMAGED)
+        mistrust(part, err);
     return rc;
 }
 

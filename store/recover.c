@@ -233,7 +233,8 @@ int recover_store(struct store *store, struct err *err)
 
 /* -- after a clean stop -- */
 
-static bool sizes_match(const struct clean_facts *facts, const struct found *found)
+/* Who removed the first segments, to make room, has done what retention does. */
+static bool sizes_match(const struct clean_facts *facts, const struct found *found, uint64_t *begin)
 {
     const struct found_segment *last = found->count > 0 ? &found->seg[found->count - 1] : NULL;
     const struct found_segment *first = found->seg;
@@ -242,8 +243,9 @@ static bool sizes_match(const struct clean_facts *facts, const struct found *fou
         return false;
     while (first->left_over) /* of what a gap has replaced; the last is none */
         first++;
-    if (first->base != facts->first)
+    if (first->base < facts->first)
         return false;
+    *begin = first->base;
     for (int i = 0; i < SUFFIX_COUNT; i++)
         if (last->bytes[i] != facts->bytes[i])
             return false;
@@ -292,10 +294,11 @@ int recover_load_clean(struct partition *part, struct err *broken, struct err *e
 {
     struct clean_facts *facts = part->clean;
     struct found found = {0};
+    uint64_t begin = facts->first;
     int rc = scan_partition(part, &found, err);
 
     broken->code = 0;
-    if (rc == 0 && !sizes_match(facts, &found))
+    if (rc == 0 && !sizes_match(facts, &found, &begin))
         rc = not_as_left(part, err);
     if (rc == 0)
         rc = scan_adopt(part, &found, broken);
@@ -314,7 +317,7 @@ int recover_load_clean(struct partition *part, struct err *broken, struct err *e
         part->retention.sealed_bytes = 0;
         return rc;
     }
-    if (part->segment_count > 1)
+    if (part->segment_count > 1 && begin == facts->first)
         part->retention.oldest_ms = facts->oldest_ms;
     part->clean = NULL;
     free(facts);

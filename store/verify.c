@@ -147,10 +147,23 @@ static void set_marks(const struct verify *v)
     partition_set_marks(v->part, &at);
 }
 
+/* .clean goes with this start. The next one is to know from the slot that there
+ * had been more. */
+static int slot_for_clean(const struct verify *v)
+{
+    int rc = segment_write_slot(v->seg, v->part->clean_end);
+
+    return rc == 0 ? v->io->ops->fdatasync(v->io, v->seg->fd[SUFFIX_IDX]) : rc;
+}
+
 /* Everything below the vouched end that is there stays readable; what is not
  * there can not be written over, so nothing is appended any more. */
 static int too_short(struct verify *v)
 {
+    int rc = v->part->clean_end > v->seg->slot.end ? slot_for_clean(v) : 0;
+
+    if (rc < 0)
+        return rc;
     set_marks(v);
     partition_fail(v->part, ERR_DAMAGED,
                    "damaged: its files end at %" PRIu64 ", and it had been flushed to %" PRIu64,

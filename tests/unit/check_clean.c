@@ -319,26 +319,65 @@ START_TEST(open_clean_with_a_topic_added)
 }
 END_TEST
 
-/* Segments that somebody changed since: found when the partition is used. */
-START_TEST(open_clean_and_lose_the_first_segment)
+/* Five messages of 3000 bytes, two a segment: 0, 5998, 11996; stopped cleanly. */
+static void left_in_segments(void)
 {
     struct partition *s =
         fixture_topic(&f, "s", "segment.bytes=8192\nset.max.bytes=4096\nmessage.max.bytes=4096\n");
+
+    for (int i = 0; i < 5; i++)
+        fixture_append_bytes(s, 2998, 'x');
+    fixture_close(&f);
+}
+
+static void lose(const char *base)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "s/0/000000000000000%s.log", base);
+    file_remove(&f, path);
+    snprintf(path, sizeof path, "s/0/000000000000000%s.idx", base);
+    file_remove(&f, path);
+}
+
+/* As retention would have done; somebody needed room. */
+START_TEST(open_clean_and_lose_the_first_segment)
+{
+    struct partition *s;
+
+    left_in_segments();
+    lose("00000");
+    fixture_open(&f);
+    s = fixture_part(&f, "s", 0);
+    ck_assert_int_eq(partition_find(s, 8997), 0);
+    ck_assert_uint_eq(partition_first(s), 5998);
+    ck_assert(!partition_failed(s));
+    ck_assert(!file_exists(&f, ".clean")); /* the next one has it right */
+    ck_assert_uint_eq(fixture_append(s, "x\n"), 14995);
+    fixture_reopen(&f);
+    ck_assert(file_exists(&f, ".clean"));
+    ck_assert_uint_eq(fixture_append(fixture_part(&f, "s", 0), "y\n"), 14997);
+}
+END_TEST
+
+/* Of the newest segment nothing is left, and the one before it ends as it should:
+ * only .clean knows that there was more, and after that start the slot. */
+START_TEST(open_clean_and_lose_the_last_segment)
+{
+    struct partition *s;
     struct err err = {0};
     uint64_t offset;
 
-    for (int i = 0; i < 5; i++)
-        fixture_append_bytes(s, 2999, 'x');
-    fixture_close(&f);
-    file_remove(&f, "s/0/00000000000000000000.log");
-    file_remove(&f, "s/0/00000000000000000000.idx");
-    fixture_open(&f);
-    s = fixture_part(&f, "s", 0);
-    for (int i = 0; i < 3; i++)
-        ck_assert_int_eq(fixture_try_append(s, "x\n", &offset, &err), ERR_DAMAGED);
-    ck_assert_int_eq(partition_find(s, 6000), ERR_DAMAGED);
-    part = fixture_part(&f, "t", 0);
-    fixture_expect(&f, part, "one\ntwo\n");
+    left_in_segments();
+    lose("11996");
+    for (int i = 0; i < 3; i++) {
+        fixture_open(&f);
+        s = fixture_part(&f, "s", 0);
+        ck_assert(partition_failed(s));
+        ck_assert_uint_eq(partition_visible_end(s), 11996);
+        ck_assert_int_lt(fixture_try_append(s, "x\n", &offset, &err), 0);
+        fixture_kill(&f);
+    }
 }
 END_TEST
 
@@ -392,10 +431,12 @@ START_TEST(change_the_files_after_a_clean_start)
     fixture_open(&f);
     later[_i]();
     s = fixture_part(&f, "s", 0);
-    for (int i = 0; i < 2; i++)
-        ck_assert_int_eq(fixture_try_append(s, "x\n", &offset, &err), ERR_DAMAGED);
+    ck_assert_int_eq(fixture_try_append(s, "x\n", &offset, &err), ERR_DAMAGED);
     ck_assert_ptr_nonnull(strstr(err.text, "not as the clean stop left them"));
+    ck_assert_int_eq(fixture_try_append(s, "x\n", &offset, &err), ERR_FAILED);
     ck_assert_int_eq(partition_find(s, 5998), ERR_DAMAGED);
+    ck_assert(partition_failed(s));        /* which is said */
+    ck_assert(!file_exists(&f, ".clean")); /* and the next start recovers */
 }
 END_TEST
 
@@ -469,6 +510,7 @@ int main(void)
     tcase_add_loop_test(tc, change_the_files_after_a_clean_start, 0,
                         (int)(sizeof later / sizeof *later));
     tcase_add_test(tc, open_clean_and_lose_the_first_segment);
+    tcase_add_test(tc, open_clean_and_lose_the_last_segment);
     tcase_add_test(tc, load_after_clean_that_failed_is_tried_again);
     return suite_run(suite);
 }
