@@ -148,32 +148,32 @@ static void judge_seen(const struct court *c, const struct record_seen *seen, co
 
 /* -- the files -- */
 
-static char *read_file(struct court *c, uint64_t base, enum suffix suffix, size_t *len)
+/* False: it could not be read, because of a cut or of retention. A .meta need not be there. */
+static bool read_file(struct court *c, uint64_t base, enum suffix suffix, char **data, size_t *len)
 {
     char path[STORE_PATH_MAX];
-    char *data = NULL;
     int rc;
 
     path_of_segment(path, c->where->topic, c->where->partition, base, suffix);
-    rc = fileio_read_file(c->io, path, 1u << 30, &data, len);
-    if (rc < 0 && !c->record->cut && !(rc == -ENOENT && (suffix == SUFFIX_META || c->where->goes)))
+    rc = fileio_read_file(c->io, path, 1u << 30, data, len);
+    if (rc == -ENOENT && suffix == SUFFIX_META)
+        return true;
+    if (rc < 0 && !c->record->cut && !(rc == -ENOENT && c->where->goes))
         object(c, "%s: %d", path, rc);
-    if (rc == -ENOENT)
-        *len = 0;
-    return data;
+    return rc == 0;
 }
 
 /* Every entry's checksum, up to the visible end. */
 static void judge_entries(struct court *c, const struct segment_stat *st)
 {
     size_t idx_len = 0, log_len = 0, meta_len = 0;
-    char *idx = read_file(c, st->base, SUFFIX_IDX, &idx_len);
-    char *log = read_file(c, st->base, SUFFIX_LOG, &log_len);
-    char *meta = read_file(c, st->base, SUFFIX_META, &meta_len);
+    char *idx = NULL, *log = NULL, *meta = NULL;
     uint32_t pos = 0, meta_pos = 0;
+    bool read = read_file(c, st->base, SUFFIX_IDX, &idx, &idx_len) &&
+                read_file(c, st->base, SUFFIX_LOG, &log, &log_len) &&
+                read_file(c, st->base, SUFFIX_META, &meta, &meta_len);
 
-    for (size_t at = IDX_HEADER_BYTES; idx && log && pos < st->visible_bytes;
-         at += IDX_ENTRY_BYTES) {
+    for (size_t at = IDX_HEADER_BYTES; read && pos < st->visible_bytes; at += IDX_ENTRY_BYTES) {
         const uint8_t *entry = (const uint8_t *)idx + at;
         struct idx_entry e = {0};
         uint32_t crc = 0;
