@@ -43,8 +43,9 @@ struct program {
     struct fs *fs;
     pthread_t main_thread;
     sigset_t signals;
-    _Atomic bool unmounted; /* from outside */
-    int ready_fd;           /* to the parent that waits */
+    _Atomic bool ended; /* the mount did, from outside or because of end_rc */
+    int end_rc;         /* set before */
+    int ready_fd;       /* to the parent that waits */
 };
 
 /* -- paths -- */
@@ -128,11 +129,12 @@ static int start_store(struct program *p, struct err *err)
     return rc;
 }
 
-static void mount_ended(void *arg)
+static void mount_ended(void *arg, int rc)
 {
     struct program *p = arg;
 
-    atomic_store(&p->unmounted, true);
+    p->end_rc = rc;
+    atomic_store(&p->ended, true);
     pthread_kill(p->main_thread, SIGUSR1);
 }
 
@@ -232,7 +234,7 @@ static void wait_for_the_end(struct program *p)
     while (sigwait(&p->signals, &sig) == 0) {
         if (sig == SIGHUP && p->conf.background)
             log_reopen();
-        else if (sig != SIGUSR1 || atomic_load(&p->unmounted))
+        else if (sig != SIGUSR1 || atomic_load(&p->ended))
             return;
     }
 }
@@ -248,9 +250,12 @@ static int run(struct program *p)
         process_notify_manager("READY=1");
         wait_for_the_end(p);
         process_notify_manager("STOPPING=1");
-    } else {
-        diag_say("%s", err.text);
+        if (atomic_load(&p->ended) && p->end_rc < 0)
+            rc = err_set(&err, p->end_rc, "%s: no thread can take requests: %s", p->mount_path,
+                         err_sentence(p->end_rc));
     }
+    if (rc < 0)
+        diag_say("%s", err.text);
     stopped = stop(p, &err);
     if (stopped < 0)
         diag_say("%s", err.text);

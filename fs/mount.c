@@ -261,12 +261,21 @@ static int mount_session(struct fs *fs, struct err *err)
 
 /* -- the workers -- */
 
-static void tell_end(struct fs *fs)
+static void tell_end(struct fs *fs, int rc)
 {
     bool told = false;
 
     if (atomic_compare_exchange_strong(&fs->told, &told, true) && fs->options.ended)
-        fs->options.ended(fs->options.arg);
+        fs->options.ended(fs->options.arg, rc);
+}
+
+/* No memory for a worker's first request: the others go on, who have theirs. */
+static void give_up(struct fs *fs, struct worker *me, int rc)
+{
+    if (worker_gives_up(me))
+        tell_end(fs, rc);
+    else
+        diag_say("%s: one thread less takes requests: %s", fs->mountpoint, err_sentence(rc));
 }
 
 static void free_buffer(void *arg)
@@ -291,10 +300,12 @@ static void serve(struct worker *me, void *arg)
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
         if (n == -EINTR || n == -EAGAIN)
             continue;
-        if (n <= 0) {
-            tell_end(fs);
+        if (n < 0)
+            give_up(fs, me, n);
+        else if (n == 0)
+            tell_end(fs, 0);
+        if (n <= 0)
             break;
-        }
         worker_begins(me);
         fuse_session_process_buf(fs->session, &buf);
         worker_done(me);
@@ -311,17 +322,18 @@ static int start_workers(struct fs *fs)
     return workers_new(&fs->workers, most, at_once < most ? at_once : most, 0, serve, fs);
 }
 
-/* The kernel offers 128 KiB and INIT can only lower it; root may raise it. */
+/* The kernel offers 128 KiB and INIT can only lower it; root may raise it. What the
+ * device's number is the kernel says without asking our own workers. */
 static void raise_read_ahead(const struct fs *fs)
 {
     char path[64];
-    struct stat st;
+    struct statx st;
     int fd;
 
-    if (stat(fs->mountpoint, &st) < 0)
+    if (statx(AT_FDCWD, fs->mountpoint, AT_STATX_DONT_SYNC, 0, &st) < 0)
         return;
-    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev),
-             minor(st.st_dev));
+    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", st.stx_dev_major,
+             st.stx_dev_minor);
     fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return;

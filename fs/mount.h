@@ -40,9 +40,10 @@ struct fs_options {
     struct topic_config topic_default;
 
     /* Called once, from a thread of the fs, when the mount ended from outside
-     * (umount, an abort of the connection). Must not block, nor call fs_stop()
-     * itself: tell the main thread. May be NULL. */
-    void (*ended)(void *arg);
+     * (umount, an abort of the connection): rc 0; or when no worker is left that
+     * can take requests (-ENOMEM). Must not block, nor call fs_stop() itself:
+     * tell the main thread. May be NULL. */
+    void (*ended)(void *arg, int rc);
     void *arg;
 };
 

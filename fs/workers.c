@@ -34,6 +34,7 @@ struct workers {
     bool ending;              /* lock */
     bool watched;             /* there is a watch */
     pthread_t watch;
+    unsigned gone; /* lock: have given up */
     unsigned count;
     struct worker worker[];
 };
@@ -77,6 +78,21 @@ void worker_done(struct worker *me)
 {
     atomic_fetch_sub(&me->crew->busy, 1);
     atomic_fetch_add(&me->step, 1);
+}
+
+bool worker_gives_up(struct worker *me)
+{
+    struct workers *w = me->crew;
+    bool last;
+
+    pthread_mutex_lock(&w->lock);
+    if (me->takes)
+        w->taking--;
+    me->takes = false;
+    last = ++w->gone == w->count;
+    pthread_cond_broadcast(&w->reserve);
+    pthread_mutex_unlock(&w->lock);
+    return last;
 }
 
 static void *work(void *arg)

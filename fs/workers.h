@@ -44,5 +44,8 @@ unsigned workers_taking(struct workers *w);
 bool worker_may_take(struct worker *me) MUST_CHECK;
 void worker_begins(struct worker *me);
 void worker_done(struct worker *me);
+/* It can not take requests any more, and the body shall return: another takes its
+ * place. True: it was the last. */
+bool worker_gives_up(struct worker *me) MUST_CHECK;
 
 #endif

@@ -225,6 +225,30 @@ case_a_limit_of_the_size_of_files()
     is "$(awk 'length > 1 && length != 100000' "$MNT/t/0/0-")" "" "every message is whole"
 }
 
+begun_or_gone()
+{
+    grep -q ready "$1" || ! kill -0 "$DAEMON_PID" 2>/dev/null
+}
+
+# A limit of memory (ulimit -v): how little is enough depends on the machine, so it is tried.
+# With a sanitizer none is.
+case_little_memory_is_enough_or_said()
+{
+    local kib said
+    [[ -z ${TOPICFS_SANITIZER:-} ]] || return 0
+    for kib in 60000 90000 110000 120000 140000 160000 200000 1000000; do
+        said=$DIR/said.$kib
+        : >"$said"
+        (ulimit -v "$kib"; exec "$TOPICFS_BIN" --store "$STORE" "$MNT") >"$said" 2>&1 &
+        daemon_adopt $!
+        wait_until 20 begun_or_gone "$said" || fail "$kib KiB: it starts or ends"
+        kill "$DAEMON_PID" 2>/dev/null
+        wait "$DAEMON_PID"
+        is $? "$(grep -c 'no thread can take requests\|no threads\|no memory' "$said")" \
+            "$kib KiB: the exit status says what the log says" || cat "$said"
+    done
+}
+
 case_refuses_a_command_line_it_does_not_understand()
 {
     refused "frobnicate" "an unknown option" \

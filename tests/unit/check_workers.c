@@ -2,7 +2,7 @@
  * fs/workers: how many take requests, and who comes in when they are held up.
  *
  * The kernel is a pipe here: each byte is a request. A 'h' is held up until the
- * test lets it go.
+ * test lets it go, at a 'g' its worker gives up.
  */
 #include <check.h>
 #include <pthread.h>
@@ -21,7 +21,8 @@
 #define NEVER   3600000u /* ms */
 
 static int requests[2]; /* the ends of the pipe */
-static sem_t held, let_go, served;
+static sem_t held, let_go, served, gave_up;
+static _Atomic bool last_gave_up;
 static atomic_uint threads_seen;
 static struct workers *workers;
 
@@ -55,6 +56,11 @@ static void serve(struct worker *me, void *arg)
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
         if (n <= 0)
             break;
+        if (what == 'g') {
+            last_gave_up = worker_gives_up(me);
+            sem_post(&gave_up);
+            break;
+        }
         serve_one(me, what);
     }
 }
@@ -70,6 +76,7 @@ static void setup(void)
     sem_init(&held, 0, 0);
     sem_init(&let_go, 0, 0);
     sem_init(&served, 0, 0);
+    sem_init(&gave_up, 0, 0);
 }
 
 static void teardown(void)
@@ -81,6 +88,7 @@ static void teardown(void)
     sem_destroy(&held);
     sem_destroy(&let_go);
     sem_destroy(&served);
+    sem_destroy(&gave_up);
 }
 
 static void request(char what)
@@ -131,6 +139,18 @@ START_TEST(who_is_held_up_is_stood_in_for)
         sem_post(&let_go);
     for (unsigned i = 0; i < MOST; i++)
         wait_for(&served);
+}
+END_TEST
+
+START_TEST(who_gives_up_is_stood_in_for)
+{
+    start(AT_ONCE, NEVER);
+    for (unsigned i = 1; i <= MOST; i++) {
+        be_served();
+        request('g');
+        wait_for(&gave_up);
+        ck_assert_int_eq(last_gave_up, i == MOST);
+    }
 }
 END_TEST
 
@@ -194,6 +214,7 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, only_so_many_take_requests);
     tcase_add_test(tc, who_is_held_up_is_stood_in_for);
+    tcase_add_test(tc, who_gives_up_is_stood_in_for);
     tcase_add_test(tc, who_stood_in_goes_back);
     tcase_add_test(tc, all_take_requests_where_there_is_no_reserve);
     tcase_add_test(tc, bodies_may_return);
