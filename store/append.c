@@ -381,7 +381,7 @@ static void append_all(struct partition *part, struct append_request *first,
 static int make_ready(struct partition *part, struct err *err)
 {
     struct store *store = part->store;
-    int rc = atomic_load(&store->clean) ? store_unclean(store, err) : 0;
+    int rc = store_unclean(store, err);
 
     if (rc == 0)
         rc = partition_load(part, err);

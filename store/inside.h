@@ -230,7 +230,7 @@ int store_end_loading(struct store *store, struct err *err) MUST_CHECK;
 struct topic *store_topic_by_number(struct store *store, uint32_t number); /* borrowed; at start */
 
 /* -- store.c -- */
-/* The first write after a clean stop: .clean goes first. */
+/* To be called before every write: after a clean stop .clean goes first. Cheap after that. */
 int store_unclean(struct store *store, struct err *err) MUST_CHECK;
 /* From so many partitions on one syncfs costs less than fsyncs of their files. */
 #define SYNCFS_AT 32u

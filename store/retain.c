@@ -271,7 +271,7 @@ static int remove_oldest(struct partition *part, struct err *err)
 {
     struct store *store = part->store;
     uint64_t base = partition_first(part);
-    int rc = atomic_load(&store->clean) ? store_unclean(store, err) : 0;
+    int rc = store_unclean(store, err);
 
     if (rc == 0)
         rc = unlink_link(part, base, err);

@@ -206,6 +206,8 @@ int store_unclean(struct store *store, struct err *err)
 {
     int rc = 0;
 
+    if (!atomic_load(&store->clean))
+        return 0;
     pthread_mutex_lock(&store->clean_lock);
     if (atomic_load(&store->clean)) {
         rc = clean_remove(store);

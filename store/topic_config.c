@@ -401,7 +401,7 @@ int topic_configure(struct topic *topic, const char *text, size_t len, struct er
 
     if (rc == 1)
         return store_topic_delete(topic, err);
-    if (rc == 0 && atomic_load(&topic->store->clean))
+    if (rc == 0)
         rc = store_unclean(topic->store, err);
     if (rc < 0)
         return rc;
@@ -422,7 +422,7 @@ int topic_configure(struct topic *topic, const char *text, size_t len, struct er
 int topic_set_access(struct topic *topic, int64_t mode, int64_t uid, int64_t gid, struct err *err)
 {
     struct topic_config next;
-    int rc = atomic_load(&topic->store->clean) ? store_unclean(topic->store, err) : 0;
+    int rc = store_unclean(topic->store, err);
 
     if (rc < 0)
         return rc;

@@ -264,7 +264,7 @@ int store_topic_create(struct store *store, const char *name, const struct topic
                        "not begin with . or -",
                        name, TOPIC_NAME_MAX);
     rc = topic_config_check(m.conf, err);
-    if (rc == 0 && atomic_load(&store->clean))
+    if (rc == 0)
         rc = store_unclean(store, err);
     if (rc < 0)
         return rc;

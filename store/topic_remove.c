@@ -123,10 +123,8 @@ static int remove_topic(struct store *store, struct topic *topic)
 int store_topic_remove(struct store *store, const char *name, struct err *err)
 {
     struct topic *topic;
-    int rc = 0;
+    int rc = store_unclean(store, err);
 
-    if (atomic_load(&store->clean))
-        rc = store_unclean(store, err);
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&store->make_lock);
@@ -148,10 +146,8 @@ int store_topic_remove(struct store *store, const char *name, struct err *err)
 int store_topic_delete(struct topic *topic, struct err *err)
 {
     struct store *store = topic->store;
-    int rc = 0;
+    int rc = store_unclean(store, err);
 
-    if (atomic_load(&store->clean))
-        rc = store_unclean(store, err);
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&store->make_lock);
