@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/plural.h"
 #include "store/checking.h"
 #include "store/root.h"
 
@@ -49,20 +50,21 @@ static int name_in_root(void *arg, const char *name, enum fileio_kind kind)
 
 /* -- a topic -- */
 
-static bool is_partition_name(const struct topic *topic, const char *name)
-{
-    uint64_t p;
-
-    return parse_decimal(name, strlen(name), UINT32_MAX, &p) && p < topic_partition_count(topic);
-}
-
 static int name_in_topic(void *arg, const char *name, enum fileio_kind kind)
 {
     struct listing *l = arg;
+    uint32_t count = topic_partition_count(l->topic);
+    uint64_t p;
 
-    if (strcmp(name, ".config") != 0 && strcmp(name, "sealed") != 0 &&
-        !(kind == FILEIO_DIR && is_partition_name(l->topic, name)))
+    if (strcmp(name, ".config") == 0 || strcmp(name, "sealed") == 0)
+        return 0;
+    if (kind != FILEIO_DIR || !parse_decimal(name, strlen(name), UINT32_MAX, &p))
         report(l, name, kind);
+    else if (p >= count)
+        check_found(l->c, FOUND_FOREIGN,
+                    "%s/%s: the topic has %" PRIu32 " partition%s; one was being added, or it was "
+                    "made by hand",
+                    l->dir, name, count, plural(count));
     return 0;
 }
 

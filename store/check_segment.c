@@ -56,6 +56,8 @@ static int step(struct checked *s)
     c->result->messages += passed.messages;
     c->result->bytes += passed.log_bytes;
     c->done += passed.bytes;
+    if (passed.damaged)
+        c->done += passed.to.log - passed.from.log;
     report_progress(c);
     if (passed.damaged)
         rc = report_run(s, &passed.from, &passed.to);

@@ -205,7 +205,7 @@ case_foreign_names_are_notes()
     touch "$STORE/notes.txt" "$STORE/t/0/old" "$STORE/.x.tmp"
     check 0
     like "$REPORT" "notes.txt: not a name that topicfs gives" "a file in the root"
-    like "$REPORT" "t/7: not a name" "a directory that is no partition"
+    like "$REPORT" "t/7: the topic has 1 partition; one was being added" "a directory that is no partition"
     like "$REPORT" "t/0/old: not a name" "a file in a partition"
     like "$REPORT" ".x.tmp: unfinished: left by a crash" "what the next start removes"
     [[ $REPORT != *lost+found* ]]

@@ -19,6 +19,7 @@ static struct fixture f;
 static struct partition *part;
 static struct check_result result;
 static char report[16384];
+static uint64_t bytes_done, bytes_total; /* as it was told last */
 
 #define SEG2_BASE 6000u
 #define SEG2_LOG  "t/0/00000000000000006000.log"
@@ -47,11 +48,21 @@ static void write_down(void *arg, enum finding kind, const char *text)
     snprintf(report + len, sizeof report - len, "%s: %s\n", text, finding_advice(kind));
 }
 
+static void progress(void *arg, uint64_t done, uint64_t total)
+{
+    (void)arg;
+    bytes_done = done;
+    bytes_total = total;
+}
+
 static struct check_options options(void)
 {
     report[0] = '\0';
-    return (struct check_options){
-        .io = f.io, .name = "test", .finder = {write_down, NULL}, .boot_id = "boot-1"};
+    return (struct check_options){.io = f.io,
+                                  .name = "test",
+                                  .finder = {write_down, NULL},
+                                  .progress = progress,
+                                  .boot_id = "boot-1"};
 }
 
 /* Checks, and asserts the verdict and that nothing changed. */
@@ -188,6 +199,8 @@ START_TEST(a_flipped_byte_is_noted_and_skipped)
     file_flip(&f, SEG0_LOG, 5);
     check(FOUND_DAMAGE);
     expect(FOUND_MESSAGES, "1 message, number 1 and on, from 4 to 8");
+    ck_assert_uint_gt(bytes_done, 0);
+    ck_assert_uint_eq(bytes_done, bytes_total);
     repair();
     expect(FOUND_MADE_NOTE, NOTE0);
     fixture_expect_messages(&f, part, "one\nthree\n", 1);
