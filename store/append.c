@@ -18,12 +18,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/diag.h"
 #include "store/inside.h"
 
 #define GROUP_SETS_MAX     256u
 #define GROUP_BYTES_MAX    ((uint64_t)16 << 20)
 #define GROUP_IOV_MAX      512u
 #define CLOCK_STEP_BACK_MS 60000u
+#define SAY_NO_ROOM_US     ((uint64_t)60000000)
 
 struct append_request {
     struct set *set;
@@ -338,6 +341,20 @@ static bool answered_at_once(struct partition *part, struct append_request *r)
     return true;
 }
 
+/* Writers are told, but a shell's `echo` does not look: so the log says it too, for
+ * all partitions together once a minute. */
+static void say_no_room(struct store *store, const struct err *err)
+{
+    uint64_t now = clock_mono_us();
+    uint64_t last = atomic_load(&store->no_room_said_us);
+
+    if (err->code != -ENOSPC && err->code != -EDQUOT)
+        return;
+    if ((last == 0 || now - last >= SAY_NO_ROOM_US) &&
+        atomic_compare_exchange_strong(&store->no_room_said_us, &last, now))
+        diag_say("%s: publishing fails until there is room", err->text);
+}
+
 /* Serves [first, end): all are answered after it. */
 static void append_all(struct partition *part, struct append_request *first,
                        const struct append_request *end)
@@ -367,6 +384,7 @@ static void append_all(struct partition *part, struct append_request *first,
             refuse(first, end, rc == -ENOSPC || rc == -EDQUOT ? -EIO : rc, &err);
             return;
         } else if (alone || next == end) {
+            say_no_room(part->store, &err);
             refuse(first, next, rc, &err);
             first = next;
         } else {

@@ -163,7 +163,8 @@ struct store {
     struct scrubber scrubber;
     struct retainer retainer;
     _Atomic bool stopping;
-    _Atomic bool links_missing; /* in some sealed/ */
+    _Atomic bool links_missing;       /* in some sealed/ */
+    _Atomic uint64_t no_room_said_us; /* when the log was last told of a full disk; 0 = not yet */
     _Atomic uint64_t messages_cut, parts_replayed;
     uint64_t open_us; /* how long opening took */
     struct metrics metrics;

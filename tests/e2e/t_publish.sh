@@ -409,6 +409,9 @@ case_a_full_disk_is_told_and_survived()
     fails_with "No space left on device" dd if=/dev/zero of="$DIR/disk/fill" bs=64K status=none
     truncate -s -8M "$DIR/disk/fill"
     fails_with "No space left on device" cp lines "$P"
+    fails_with "No space left on device" cp lines "$P"
+    is "$(grep -c "t/0: No space left on device: publishing fails until there is room" "$LOG")" 1 \
+        "the log says so, once"
     rm "$DIR/disk/fill"
     log_of_t >got
     ok "some lines were taken" test -s got
