@@ -314,9 +314,9 @@ static void help_line(struct help *h, const char *name, const char *arg, const c
             break;
     }
     if (h->rc == 0 && arg)
-        h->rc = buf_printf(h->out, "  --%s %-*s", left, 24 - (int)strlen(left), arg);
+        h->rc = buf_printf(h->out, "  --%s %-*s", left, 27 - (int)strlen(left), arg);
     else if (h->rc == 0)
-        h->rc = buf_printf(h->out, "  --%-25s", left);
+        h->rc = buf_printf(h->out, "  --%-28s", left);
     if (h->rc == 0)
         h->rc = buf_printf(h->out, " %s%s%s%s\n", help, initial ? " [" : "", initial ? initial : "",
                            initial ? "]" : "");
@@ -350,8 +350,9 @@ int cmdline_help(struct buf *out)
     help_heading(&h, usage);
     for (size_t i = 0; i < OPTION_COUNT; i++)
         help_line(&h, options[i].name, options[i].arg, options[i].initial, options[i].help);
-    help_heading(&h, "  -o OPTION[,OPTION...]       as mount(8) gives them; a setting may be one "
-                     "(flush.ms=50)\n");
+    help_heading(&h,
+                 "  -o OPTION[,OPTION...]          as mount(8) gives them; a setting may be one "
+                 "(flush.ms=50)\n");
     help_heading(
         &h, "\nSettings of the daemon; in a --config file they are written journal.bytes=N:\n");
     config_describe(false, help_setting, &h);
