@@ -181,7 +181,11 @@ case_a_kill()
 {
     start_t || return
     publish t a bb ccc
+    cat "$T/0/9+" >waits 2>&1 & reader=$!
+    becomes "waiting readers: 1" "a reader waits" grep "^waiting readers" "$MNT/.status"
     daemon_kill || return
+    wait "$reader"
+    is "$(head -n 1 waits)" "cat: $T/0/9+: Software caused connection abort" "D12: what was under way"
     for name in publish 0/0- .config 0; do
         is "$(cat "$T/$name" 2>&1)" "cat: $T/$name: Transport endpoint is not connected" "D4: $name"
     done
