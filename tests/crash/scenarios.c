@@ -274,6 +274,14 @@ static void disk_full_for_a_while(struct world *w)
     world_wait(w, "t", 0);
 }
 
+void no_room_to_write(struct world *w, const char *path)
+{
+    memdisk_set_fault(w->disk, (struct memfault){.calls = MEMCALL_BIT(MEMCALL_PWRITEV),
+                                                 .path = path,
+                                                 .nth = 1,
+                                                 .error = -ENOSPC});
+}
+
 /* A write fails half-way, once in each of a set's files: the set is cut. */
 static void set_cut_back(struct world *w)
 {
@@ -285,10 +293,7 @@ static void set_cut_back(struct world *w)
     world_wait(w, "t", 0);
     w->lenient = true;
     for (size_t i = 0; i < 3; i++) {
-        memdisk_set_fault(w->disk, (struct memfault){.calls = MEMCALL_BIT(MEMCALL_PWRITEV),
-                                                     .path = files[i],
-                                                     .nth = 1,
-                                                     .error = -ENOSPC});
+        no_room_to_write(w, files[i]);
         world_append_keyed(w, "t", 0, 12, 150);
         memdisk_set_fault(w->disk, (struct memfault){0});
         world_append_keyed(w, "t", 0, 3, 60);
@@ -302,10 +307,7 @@ static void set_cut_back_before_a_clean_stop(struct world *w)
     world_start(w);
     world_topic(w, "t", "");
     w->lenient = true;
-    memdisk_set_fault(w->disk, (struct memfault){.calls = MEMCALL_BIT(MEMCALL_PWRITEV),
-                                                 .path = "*.idx",
-                                                 .nth = 1,
-                                                 .error = -ENOSPC});
+    no_room_to_write(w, "*.idx");
     world_append_keyed(w, "t", 0, 3, 60);
     memdisk_set_fault(w->disk, (struct memfault){0});
     w->lenient = false;
@@ -408,10 +410,7 @@ static void gap_behind_a_set_cut_back(struct world *w)
     world_start(w);
     world_topic(w, "t", "");
     w->lenient = true;
-    memdisk_set_fault(w->disk, (struct memfault){.calls = MEMCALL_BIT(MEMCALL_PWRITEV),
-                                                 .path = "*.idx",
-                                                 .nth = 1,
-                                                 .error = -ENOSPC});
+    no_room_to_write(w, "*.idx");
     world_append(w, "t", 0, 12, 100);
     memdisk_set_fault(w->disk, (struct memfault){0});
     w->lenient = false;

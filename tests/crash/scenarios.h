@@ -23,6 +23,9 @@ void gaps_go(struct world *w);
 void topics_deleted_with_their_messages(struct world *w);
 void topics_deleted_between_turns_of_the_journal(struct world *w);
 
+/* The next write to a file of that pattern finds no room. */
+void no_room_to_write(struct world *w, const char *path);
+
 extern const struct scenario scenarios[];
 extern const size_t scenario_count;
 

@@ -1,6 +1,4 @@
 /* tests/crash/scenarios_producer: histories of producers, who send again. */
-#include <errno.h>
-
 #include "tests/crash/scenarios.h"
 
 #define SMALL "segment.bytes=8192\nset.max.bytes=4096\nmessage.max.bytes=2048"
@@ -79,10 +77,7 @@ void producers_without_room(struct world *w)
     world_wait(w, "t", 0);
     for (int i = 0; i < 4; i++) {
         w->lenient = true;
-        memdisk_set_fault(w->disk, (struct memfault){.calls = MEMCALL_BIT(MEMCALL_PWRITEV),
-                                                     .path = files[i],
-                                                     .nth = 1,
-                                                     .error = -ENOSPC});
+        no_room_to_write(w, files[i]);
         world_produce(w, "t", 0, 7, 4, 600);
         world_produce(w, "t", 0, 8 + i, 4, 600);
         memdisk_set_fault(w->disk, (struct memfault){0});
